@@ -1,0 +1,52 @@
+# Two commands matter: `make demo` and `make test`. Each sets up .venv on its first call.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell grep '^torch==' constraints.txt)
+# One numerical thread for each process: the cells are small, and relaxations run side by side.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint docs clean
+.NOTPARALLEL:
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(VENV)/.stamp-base  ## Install, then find the ground state of the cadmium vacancy in CdTe
+	@sed -n '/<!-- demo:begin -->/,/<!-- demo:end -->/p' README.md | sed '1d;$$d'
+	$(BIN)/defectscout search examples/CdTe.cif --defect v_Cd --charge 0 -o demo/
+
+test: $(VENV)/.stamp-dev lint  ## Install with the development tools, then check and test everything
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.stamp-dev  ## Style, types and the order of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.stamp-docs  ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+clean:  ## Remove the environment and everything that was built; demo/ stays
+	rm -rf $(VENV) build dist site .coverage* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/.stamp-venv: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'defectscout needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	@touch $@
+
+$(VENV)/.stamp-base: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,m3gnet,sevennet]'
+	@touch $@ $(VENV)/.stamp-base
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	@touch $@

@@ -1,0 +1,151 @@
+"""The stages of a search on their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from defectscout.cli import options as opt
+from defectscout.cli.guard import guarded
+from defectscout.cli.progress import reporter
+from defectscout.cli.search import Choices, print_result, settings_from
+
+if TYPE_CHECKING:
+    from defectscout.workflow.search import Until
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(name="sample")(sample_command)
+    app.command(name="scout")(scout_command)
+    app.command(name="candidates")(candidates_command)
+    app.command(name="inputs")(inputs_command)
+    app.command(name="collect")(collect_command)
+    app.command(name="resume")(resume_command)
+
+
+def sample_command(
+    host: opt.HostArgument,
+    output: opt.Output = None,
+    defect: opt.DefectOption = None,
+    charge: opt.ChargeOption = None,
+    extrinsic: opt.ExtrinsicOption = None,
+    surrogate: opt.SurrogateOption = None,
+    reference: opt.ReferenceOption = None,
+    reference_only: opt.ReferenceOnly = False,
+    keep_host: opt.KeepHost = False,
+    accept_unstable_host: opt.AcceptUnstable = False,
+    min_image_distance: opt.ImageDistance = None,
+    distortions: opt.Distortions = None,
+    rattle: opt.Rattle = None,
+    pairs: opt.Pairs = False,
+    sampling: opt.SamplingOption = None,
+    seed: opt.Seed = None,
+    device: opt.Device = None,
+    workers: opt.Workers = None,
+    preset: opt.PresetOption = "default",
+    config: opt.ConfigOption = None,
+    assignments: opt.SetOption = None,
+    verbose: opt.Verbose = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Start a campaign and stop when the sampling structures are made."""
+    choices = Choices(
+        defect, charge, extrinsic, keep_host, accept_unstable_host, min_image_distance, distortions, rattle, pairs,
+        sampling, seed, surrogate, device, reference, reference_only, workers, preset, config, assignments,
+    )  # fmt: skip
+    with guarded(verbose):
+        settings = settings_from(choices)
+        from defectscout.workflow.search import Until, search
+
+        folder = output or opt.default_output(host)
+        with reporter(quiet) as progress:
+            result = search(host, folder, settings, until=Until.SAMPLING, progress=progress)
+        for label, item in result.defects.items():
+            typer.echo(f"{label}: {item.funnel.sampling} sampling structures in {folder / label}")
+
+
+def _resume(campaign: Path, until: Until, as_json: bool, quiet: bool) -> None:
+    from defectscout.workflow.search import resume
+
+    with reporter(quiet) as progress:
+        result = resume(campaign, until, progress)
+    print_result(result, as_json)
+
+
+def scout_command(
+    campaign: opt.CampaignArgument,
+    json: opt.Json = False,
+    verbose: opt.Verbose = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Relax the sampling structures of a campaign with its surrogate."""
+    with guarded(verbose):
+        from defectscout.workflow.search import Until
+
+        _resume(campaign, Until.CANDIDATES, json, quiet)
+
+
+def candidates_command(
+    campaign: opt.CampaignArgument,
+    json: opt.Json = False,
+    verbose: opt.Verbose = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """List the distinct minima of the surrogate that would go to the reference."""
+    with guarded(verbose):
+        from defectscout.workflow.search import Until
+
+        _resume(campaign, Until.CANDIDATES, json, quiet)
+
+
+def resume_command(
+    campaign: opt.CampaignArgument,
+    json: opt.Json = False,
+    verbose: opt.Verbose = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Go on with a campaign to its answer, with the settings that it was started with."""
+    with guarded(verbose):
+        from defectscout.workflow.search import Until
+
+        _resume(campaign, Until.ANSWER, json, quiet)
+
+
+def inputs_command(
+    campaign: opt.CampaignArgument,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Where the inputs go. Default: CAMPAIGN/inputs.")
+    ] = None,
+    verbose: opt.Verbose = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write VASP inputs of the candidates, one folder each, in ShakeNBreak's layout."""
+    with guarded(verbose):
+        from defectscout.workflow.search import inputs
+
+        with reporter(quiet) as progress:
+            written = inputs(campaign, folder, progress)
+        for path in written.folders:
+            typer.echo(str(path))
+
+
+def collect_command(
+    campaign: opt.CampaignArgument,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Where the relaxations ran. Default: CAMPAIGN/inputs."),
+    ] = None,
+    json: opt.Json = False,
+    verbose: opt.Verbose = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Read finished VASP relaxations of the candidates and give the answer so far. May be repeated."""
+    with guarded(verbose):
+        from defectscout.workflow.search import collect_results
+
+        with reporter(quiet) as progress:
+            result = collect_results(campaign, folder, progress)
+        print_result(result, json)

@@ -1,0 +1,1 @@
+"""The vocabulary: small frozen dataclasses, units, errors. No science."""

@@ -1,0 +1,1 @@
+"""Inequivalent defects, charge states, excess charge."""

@@ -1,0 +1,1 @@
+"""What a search cost and how far its answer can be trusted."""

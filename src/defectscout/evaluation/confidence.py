@@ -1,0 +1,235 @@
+"""How sure the answer of a search is, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
+from defectscout.evaluation.agreement import Agreement
+from defectscout.minima.bonds import new_nonmetal_bonds
+
+Level = Literal["high", "moderate", "low"]
+
+GOOD_FORCE_COSINE, POOR_FORCE_COSINE = 0.9, 0.7
+GOOD_SPEARMAN, POOR_SPEARMAN = 0.9, 0.5
+GOOD_FORCE_MAE, POOR_FORCE_MAE = 0.1, 0.3  # eV/Å
+MANY_FAILURES = 1 / 3
+FEW_STRUCTURES = 5
+HOLES_THAT_BOND = 2
+_ORDER: tuple[Level, ...] = ("low", "moderate", "high")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a search when its answer is judged.
+
+    Attributes:
+        surrogate: whether a surrogate scouted; False for a reference-only search.
+        surrogate_tuned: whether that surrogate was fine-tuned on defects.
+        agreement: surrogate against reference on this defect's frames; None if not measured.
+        has_reference: False if the search stopped before any reference relaxation.
+        n_sampling: sampling structures.
+        n_surrogate_minima: distinct minima on the surrogate's surface (0 without a surrogate).
+        erased_bonds: the surrogate undid every short bond that sampling had made (see `bonds_were_erased`).
+        n_failed: relaxations that failed, on either surface.
+        ground_state_converged: whether the relaxation of the ground state converged.
+        found_new_bond: whether any minimum on the final surface has a new short bond.
+        excess_charge: holes left by the defect (Defect.excess_charge).
+        host_accepted_unstable: the host is unstable on the reference's surface and was accepted as it is.
+    """
+
+    surrogate: bool
+    surrogate_tuned: bool
+    agreement: Agreement | None
+    has_reference: bool
+    n_sampling: int
+    n_surrogate_minima: int
+    erased_bonds: bool
+    n_failed: int
+    ground_state_converged: bool
+    found_new_bond: bool
+    excess_charge: int
+    host_accepted_unstable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How sure a search's ground state is.
+
+    Attributes:
+        level: high, moderate or low.
+        reasons: sentences for a scientist, those that lower the level the most first.
+    """
+
+    level: Level
+    reasons: tuple[str, ...]
+
+
+def assess(evidence: Evidence) -> Confidence:
+    """Judge a search.
+
+    The level is the lowest that any of these rules gives; without one it is high.
+
+    Low:
+        - the host is unstable on the reference's surface and was accepted;
+        - no reference relaxation was done: surrogate energies rank nothing;
+        - the surrogate erased every short bond that sampling had made, and no minimum with a
+          new bond was found otherwise (untouched universal models are known to do that);
+        - forces or ranks of the surrogate disagree with the reference on this defect: force
+          cosine < 0.7, ρ < 0.5 or force MAE > 0.3 eV/Å;
+        - more than a third as many relaxations failed as there are sampling structures;
+        - two or more holes, no new bond, and an untouched surrogate: such defects tend to
+          form dimers (paper, section II A), and such a surrogate tends to miss them.
+    Moderate:
+        - an untouched surrogate chose the candidates: never high;
+        - a tuned surrogate whose agreement was not measured on this defect (or on fewer
+          than three frames), or is middling: cosine < 0.9, ρ < 0.9 or MAE > 0.1 eV/Å;
+        - the surrogate erased the sampled bonds although one was found otherwise;
+        - two or more holes and no new bond, with a tuned surrogate or the reference alone;
+        - the relaxation of the ground state did not converge;
+        - some relaxations failed;
+        - fewer than five sampling structures;
+        - five or more sampling structures of which no two relaxed to one surrogate minimum: the
+          surface is so rugged that more minima are likely.
+
+    Returns:
+        Level and reasons; where nothing speaks against the answer, the reasons say what speaks for it.
+    """
+    findings = [
+        *_of_the_search(evidence),
+        *(_of_the_surrogate(evidence) if evidence.surrogate else ()),
+        *_of_the_chemistry(evidence),
+    ]
+    if not findings:
+        return Confidence("high", (_what_speaks_for_it(evidence),))
+    # sorted() keeps the order of the rules among findings of one level.
+    findings = sorted(findings, key=lambda finding: _ORDER.index(finding[0]))
+    return Confidence(findings[0][0], tuple(text for _, text in findings))
+
+
+def bonds_were_erased(
+    defect: Defect, sampled: Sequence[SamplingStructure], surrogate_minima: Sequence[Minimum]
+) -> bool:
+    """Whether the surrogate undid every short bond between non-metals that sampling had made.
+
+    True if at least one sampling structure has such a bond near the site (a dimer) and
+    all surrogate minima together have none.
+
+    Raises:
+        SamplingError: a structure that is not of this defect.
+    """
+    if not surrogate_minima:
+        return False
+    if any(new_nonmetal_bonds(defect, minimum.atoms) for minimum in surrogate_minima):
+        return False
+    return any(new_nonmetal_bonds(defect, s.atoms) for s in sampled if s.label != UNPERTURBED)
+
+
+def _of_the_search(evidence: Evidence) -> list[tuple[Level, str]]:
+    findings: list[tuple[Level, str]] = []
+    if evidence.host_accepted_unstable:
+        findings.append(
+            ("low", "The host is unstable on the reference's surface, so energies of its defects mean little there.")
+        )
+    if not evidence.has_reference:
+        findings.append(
+            ("low", "Nothing was relaxed with a reference; the surrogate's energies do not rank the candidates.")
+        )
+    if evidence.n_failed > MANY_FAILURES * evidence.n_sampling:
+        findings.append(
+            ("low", f"{_count(evidence.n_failed, 'relaxation')} failed, with {evidence.n_sampling} starts.")
+        )
+    elif evidence.n_failed:
+        findings.append(
+            ("moderate", f"{_count(evidence.n_failed, 'relaxation')} failed; what it leads to is not known."
+             if evidence.n_failed == 1
+             else f"{evidence.n_failed} relaxations failed; what they lead to is not known.")
+        )  # fmt: skip
+    if not evidence.ground_state_converged:
+        findings.append(
+            (
+                "moderate",
+                "The relaxation of the ground state stopped at its step limit, so its energy is an upper bound.",
+            )
+        )
+    if evidence.n_sampling < FEW_STRUCTURES:
+        findings.append(
+            ("moderate", f"Only {_count(evidence.n_sampling, 'sampling structure')} "
+             f"{'was' if evidence.n_sampling == 1 else 'were'} tried.")
+        )  # fmt: skip
+    return findings
+
+
+def _of_the_surrogate(evidence: Evidence) -> list[tuple[Level, str]]:
+    findings: list[tuple[Level, str]] = []
+    if evidence.erased_bonds:
+        level: Level = "moderate" if evidence.found_new_bond else "low"
+        findings.append(
+            (level, "The surrogate undid every short bond that the sampling structures had, as models trained on bulk "
+             "crystals are known to do; dimers may be missing. Fine-tune it on this defect, or search with the "
+             "reference alone.")
+        )  # fmt: skip
+    findings += _of_the_agreement(evidence)
+    if not evidence.surrogate_tuned:
+        findings.append(
+            ("moderate", "The surrogate that chose the candidates was never trained on defects and may lack minima "
+             "that the reference has.")
+        )  # fmt: skip
+    if evidence.n_sampling >= FEW_STRUCTURES and evidence.n_surrogate_minima >= evidence.n_sampling:
+        findings.append(
+            ("moderate", "No two sampling structures relaxed to the same minimum of the surrogate, so there are "
+             "probably more minima than were sampled.")
+        )  # fmt: skip
+    return findings
+
+
+def _of_the_agreement(evidence: Evidence) -> list[tuple[Level, str]]:
+    measured = evidence.agreement
+    if measured is None or measured.n_frames == 0:
+        return [("moderate", "How well the surrogate agrees with the reference on this defect was not measured.")]
+    numbers = (
+        f"(force MAE {measured.force_mae:.2f} eV/Å, force cosine {measured.force_cosine:.2f}, "
+        f"energy ranks ρ = {measured.spearman:.2f}, {_count(measured.n_frames, 'frame')})"
+    )
+    if (
+        measured.force_cosine < POOR_FORCE_COSINE
+        or measured.spearman < POOR_SPEARMAN
+        or measured.force_mae > POOR_FORCE_MAE
+    ):
+        return [("low", f"On this defect the surrogate disagrees with the reference {numbers}.")]
+    if not (
+        measured.force_cosine >= GOOD_FORCE_COSINE
+        and measured.spearman >= GOOD_SPEARMAN
+        and measured.force_mae <= GOOD_FORCE_MAE
+    ):
+        undetermined = not np.isfinite([measured.force_cosine, measured.spearman]).all()
+        verdict = "could not be fully compared with" if undetermined else "agrees only roughly with"
+        return [("moderate", f"On this defect the surrogate {verdict} the reference {numbers}.")]
+    return []
+
+
+def _of_the_chemistry(evidence: Evidence) -> list[tuple[Level, str]]:
+    if evidence.excess_charge < HOLES_THAT_BOND or evidence.found_new_bond:
+        return []
+    untouched = evidence.surrogate and not evidence.surrogate_tuned
+    text = (
+        f"The defect lacks {evidence.excess_charge} electrons, which often leads to new bonds between its neighbours, "
+        f"but no minimum has one"
+    )
+    if untouched:
+        return [("low", f"{text}; an untouched surrogate tends to miss them.")]
+    return [("moderate", f"{text}; more sampling structures (every pair of neighbours) would tell.")]
+
+
+def _what_speaks_for_it(evidence: Evidence) -> str:
+    if evidence.surrogate:
+        return "A tuned surrogate that agrees with the reference on this defect chose the candidates."
+    return "Every sampling structure was relaxed with the reference."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,1 @@
+"""Distinct minima: fingerprints of the defect site, clustering, new bonds, symmetry."""

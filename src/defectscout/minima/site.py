@@ -1,0 +1,27 @@
+"""Where the defect site lies in a relaxed structure."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+
+from defectscout.core.defect import Defect
+from defectscout.core.frames import FloatArray
+from defectscout.minima.alignment import drift
+
+
+def track_site(defect: Defect, atoms: Atoms) -> FloatArray:
+    """Cartesian position of the defect site in a relaxed structure, shape (3,), Å.
+
+    The site is a place in the host, not an atom: the vacant site of a vacancy,
+    the substituted site of a substitution, the place where an interstitial was
+    inserted. It is carried along with the host's rigid drift (see
+    `alignment.drift`), so that it is defined just as well after the impurity or
+    the interstitial has moved off it, and two structures are compared at the
+    same place. Not wrapped into the cell.
+
+    Raises:
+        SamplingError: `atoms` has other atoms, another order or another cell than the defect.
+    """
+    home = atoms.cell.cartesian_positions(defect.site)
+    return np.asarray(home + drift(defect, atoms), dtype=float)

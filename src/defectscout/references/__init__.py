@@ -1,0 +1,1 @@
+"""One Protocol; one small adapter for each engine."""

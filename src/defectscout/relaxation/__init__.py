@@ -1,0 +1,1 @@
+"""Relaxation with a surrogate, batched, and with a reference."""

@@ -1,0 +1,96 @@
+"""When to give a relaxation up.
+
+Sampling structures start far from equilibrium on purpose: bonds shortened by 60 %
+put atoms 1 to 2 Å apart and the energy tens of eV up. The checks on distances and
+forces therefore wait for `GRACE_STEPS`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
+
+from defectscout.core.frames import Frame, Prediction
+
+GRACE_STEPS: Final = 30
+"""Steps in which short distances and large forces are no reason yet. FIRE moves all atoms
+together by at most 0.2 Å a step, and undoing a -60 % distortion of four to eight bonds is a
+move of 3 to 5 Å in that norm."""
+
+OVERLAP_FRACTION: Final = 0.5
+"""Atoms closer than this fraction of the sum of their covalent radii lie on top of each other.
+The shortest real bonds (N2, CO) are 0.77 of that sum."""
+
+MAX_DISPLACEMENT: Final = 6.0
+"""Å. Twice a bond length: farther than any reconstruction or hop to the next site."""
+
+MAX_FORCE: Final = 100.0
+"""eV/Å. After the first steps, forces like this come only from atoms inside each other's core."""
+
+MAX_ENERGY_FALL: Final = 5.0
+"""eV/atom below the first frame. A -60 % distortion starts 1 to 2 eV/atom up, and whole
+crystals are bound by 2 to 8 eV/atom; only a hole in a surrogate goes deeper."""
+
+
+def finite(prediction: Prediction) -> str:
+    """Why `prediction` is no number; empty if energy and forces are finite."""
+    if not np.isfinite(prediction.energy):
+        return "the energy is not a finite number"
+    if not np.isfinite(prediction.forces).all():
+        bad = int(np.flatnonzero(~np.isfinite(prediction.forces).all(axis=1))[0])
+        return f"the force on atom {bad} is not a finite number"
+    if prediction.stress is not None and not np.isfinite(prediction.stress).all():
+        return "the stress is not a finite number"
+    return ""
+
+
+def hopeless(frame: Frame, initial: Atoms, initial_energy: float) -> str:
+    """Why a relaxation that has come to `frame` leads nowhere; empty if it may go on.
+
+    Args:
+        frame: the frame to judge.
+        initial: structure at step 0; atoms in the same order, not wrapped back into the cell since.
+        initial_energy: energy of frame 0, eV.
+    """
+    reason = finite(frame.prediction)
+    if reason:
+        return reason
+    fall = (initial_energy - frame.prediction.energy) / len(frame.atoms)
+    if fall > MAX_ENERGY_FALL:
+        return (
+            f"the energy collapsed: {fall:.1f} eV/atom below the first frame at step {frame.step} "
+            f"(limit {MAX_ENERGY_FALL:g} eV/atom)"
+        )
+    moved = np.linalg.norm(frame.atoms.positions - initial.positions, axis=1)
+    if moved.max() > MAX_DISPLACEMENT:
+        worst = int(moved.argmax())
+        return (
+            f"the structure exploded: atom {worst} ({frame.atoms.symbols[worst]}) moved {moved[worst]:.1f} Å "
+            f"by step {frame.step} (limit {MAX_DISPLACEMENT:g} Å)"
+        )
+    if frame.step < GRACE_STEPS:
+        return ""
+    if frame.prediction.fmax > MAX_FORCE:
+        return (
+            f"the forces exploded: {frame.prediction.fmax:.0f} eV/Å at step {frame.step} "
+            f"(limit {MAX_FORCE:g} eV/Å after {GRACE_STEPS} steps)"
+        )
+    return overlap(frame.atoms)
+
+
+def overlap(atoms: Atoms) -> str:
+    """Which two atoms lie on top of each other; empty if none do."""
+    radii = OVERLAP_FRACTION * covalent_radii[atoms.numbers]
+    first, second, distance = neighbor_list("ijd", atoms, radii.tolist())
+    if len(distance) == 0:
+        return ""
+    closest = int(distance.argmin())
+    i, j = int(first[closest]), int(second[closest])
+    return (
+        f"atoms {i} ({atoms.symbols[i]}) and {j} ({atoms.symbols[j]}) lie on top of each other: "
+        f"{distance[closest]:.2f} Å apart"
+    )

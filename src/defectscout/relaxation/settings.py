@@ -1,0 +1,37 @@
+"""Settings of relaxations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from defectscout.core.settings import Settings
+
+
+class FireSettings(Settings):
+    """FIRE (DOI 10.1103/PhysRevLett.97.170201), with ASE's parameters."""
+
+    dt: float = Field(0.1, gt=0, description="first time step, ASE time units")
+    dtmax: float = Field(1.0, gt=0, description="largest time step")
+    maxstep: float = Field(0.2, gt=0, description="largest norm of the displacement of all atoms in a step, Å")
+    n_min: int = Field(5, ge=0, description="downhill steps before the time step grows")
+    f_inc: float = Field(1.1, gt=1, description="growth of the time step")
+    f_dec: float = Field(0.5, gt=0, lt=1, description="shrinkage of the time step")
+    alpha_start: float = Field(0.1, gt=0, description="first mixing")
+    f_alpha: float = Field(0.99, gt=0, le=1, description="decay of the mixing")
+
+
+class RelaxationSettings(Settings):
+    """When a relaxation is done."""
+
+    criterion: Literal["fmax", "fmean"] = Field(
+        "fmax", description="fmax: largest force on an atom; fmean: mean force, as in the paper"
+    )
+    force: float = Field(0.03, gt=0, description="the criterion's threshold, eV/Å")
+    max_steps: int = Field(400, ge=0, description="step limit")
+    fire: FireSettings = FireSettings()
+
+
+PAPER = RelaxationSettings(criterion="fmean", force=1e-5, max_steps=1500)
+"""The paper's settings of surrogate relaxations (section IV A): mean force below 10⁻⁵ eV/Å, 1500 steps."""

@@ -1,0 +1,207 @@
+"""The answer as text for the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from defectscout.evaluation.agreement import Agreement
+from defectscout.workflow.compare import DefectComparison
+from defectscout.workflow.plan import Plan
+from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
+
+_LEVEL_STYLES = {"high": "green", "moderate": "yellow", "low": "red"}
+
+
+def result_view(result: SearchResult) -> RenderableType:
+    """The whole answer: the host, then each defect."""
+    parts: list[RenderableType] = [_host_line(result)]
+    for item in result.defects.values():
+        parts += [Text(""), defect_view(item, result.reference)]
+    return Group(*parts)
+
+
+def _host_line(result: SearchResult) -> Text:
+    host = result.host
+    changes = ", ".join(f"{change:+.1%}" for change in host.length_changes)
+    relaxed = f"lattice {changes} on relaxation" if changes else f"kept as read: {host.kept}"
+    return Text(
+        f"{host.formula} ({host.space_group}), {host.supercell_atoms}-atom supercell, "
+        f"{host.image_distance:.1f} Å between images; {relaxed}; "
+        f"surrogate {result.surrogate or 'none'}, reference {result.reference}"
+    )
+
+
+def defect_view(item: DefectResult, reference: str) -> RenderableType:
+    """The answer for one defect: minima, funnel, how sure it is."""
+    parts: list[RenderableType] = [_defect_heading(item)]
+    if item.minima:
+        parts.append(_minima_table(item))
+    if not item.minima or reference == "none":
+        parts.append(_candidates_table(item))
+    if item.set_aside:
+        parts.append(_set_aside_table(item))
+    parts += [Text(line) for line in _funnel_lines(item)]
+    parts.append(_confidence_text(item))
+    return Group(*parts)
+
+
+def _defect_heading(item: DefectResult) -> Text:
+    defect = item.defect
+    kind = "holes" if defect.excess_charge >= 0 else "excess electrons"
+    text = Text(f"{defect.label}", style="bold")
+    text.append(
+        f"  {abs(defect.excess_charge)} {kind}, site symmetry {defect.site_symmetry} "
+        f"({item.symmetry_before} in the supercell)",
+        style="not bold",
+    )
+    if item.state is not None and item.state.note:
+        text.append(f"; {item.state.note}", style="not bold")
+    return text
+
+
+def _minima_table(item: DefectResult) -> Table:
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="underline")
+    for name, justify in (
+        ("", "left"),
+        ("ΔE / eV", "right"),
+        ("lowering / eV", "right"),
+        ("surrogate / eV", "right"),
+        ("new bonds", "left"),
+        ("symmetry", "left"),
+        ("converged", "left"),
+        ("from", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for minimum in item.minima:
+        table.add_row(*_minimum_row(minimum, item.symmetry_before))
+    return table
+
+
+def _minimum_row(item: RankedMinimum, before: str) -> tuple[str, ...]:
+    after = item.minimum.site_symmetry
+    return (
+        "ground state" if item.rank == 0 else f"metastable {item.rank}",
+        f"{item.relative_energy:.3f}",
+        "?" if item.lowering is None else f"{item.lowering:+.3f}",
+        "–" if item.surrogate_energy is None else f"{item.surrogate_energy:.3f}",
+        ", ".join(str(bond) for bond in item.minimum.new_bonds) or "none",
+        after if after == before else f"{before} → {after}",
+        "yes" if item.minimum.converged else "no",
+        _labels(item.sampled_by),
+    )
+
+
+def _labels(labels: tuple[str, ...], most: int = 3) -> str:
+    short = [label.replace("Bond_Distortion_", "") for label in labels]
+    return ", ".join(short) if len(short) <= most else f"{', '.join(short[:most])} and {len(short) - most} more"
+
+
+def _candidates_table(item: DefectResult) -> Table:
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="underline")
+    table.add_column("candidate")
+    table.add_column("surrogate / eV", justify="right")
+    table.add_column("stands for")
+    energies = [c.surrogate_energy for c in item.candidates.candidates if c.surrogate_energy is not None]
+    lowest = min(energies, default=0.0)
+    for candidate in item.candidates.candidates:
+        energy = candidate.surrogate_energy
+        table.add_row(candidate.label, "–" if energy is None else f"{energy - lowest:.3f}", _labels(candidate.members))
+    return table
+
+
+def _set_aside_table(item: DefectResult) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="underline")
+    table.add_column("set aside")
+    table.add_column("reason")
+    for label, reason in item.set_aside:
+        table.add_row(label, reason)
+    return table
+
+
+def _funnel_lines(item: DefectResult) -> list[str]:
+    funnel = item.funnel
+    lines = [f"{funnel.sentence}; force calls: {funnel.surrogate_calls} surrogate, {funnel.reference_calls} reference"]
+    if funnel.calls_saved is not None and funnel.share_saved is not None:
+        lines.append(
+            f"Against the reference-only search ({funnel.reference_only_calls} force calls): "
+            f"{funnel.calls_saved} saved, {funnel.share_saved:.0%}"
+        )
+    if item.agreement is not None:
+        lines.append(_agreement_line(item.agreement))
+    return lines
+
+
+def _agreement_line(agreement: Agreement) -> str:
+    return (
+        f"Surrogate against reference on {agreement.n_frames} frames of this defect: force MAE "
+        f"{agreement.force_mae:.2f} eV/Å, cosine {agreement.force_cosine:.2f}; relative energies MAE "
+        f"{agreement.energy_mae_relative:.2f} eV, rank correlation {agreement.spearman:.2f}"
+    )
+
+
+def _confidence_text(item: DefectResult) -> RenderableType:
+    confidence = item.confidence
+    text = Text("How sure: ")
+    text.append(confidence.level, style=f"bold {_LEVEL_STYLES[confidence.level]}")
+    reasons = [Text(f"- {reason}") for reason in confidence.reasons]
+    return Group(text, Padding(Group(*reasons), (0, 0, 0, 2)))
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    """What a dry run found."""
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="underline")
+    table.add_column("defect")
+    for name in ("atoms", "holes", "sampling structures", "candidates"):
+        table.add_column(name, justify="right")
+    for item in plan.defects:
+        fewest, most = item.candidates
+        candidates = str(most) if fewest == most else f"{fewest} to {most}"
+        table.add_row(item.label, str(item.atoms), str(item.excess_charge), str(item.sampling), candidates)
+    lines = [f"{plan.formula}, {plan.supercell_atoms}-atom supercell. Nothing was written."]
+    if plan.host_calls:
+        lines.append(f"Host: about {plan.host_calls} reference force calls.")
+    if plan.surrogate_calls and plan.surrogate_seconds is not None:
+        lines.append(
+            f"Scouting: about {plan.surrogate_calls} surrogate force calls of {plan.surrogate_seconds:.2f} s each."
+        )
+    if plan.reference_seconds is not None:
+        typical, most_calls = plan.reference_calls
+        lines.append(
+            f"Reference: typically {typical}, at most about {most_calls} force calls of "
+            f"{plan.reference_seconds:.1f} s each, {plan.workers} at once."
+        )
+    if plan.seconds is not None:
+        short, long = plan.seconds
+        lines.append(f"Wall time: roughly {short / 60:.0f} min, at most about {long / 60:.0f} min.")
+    return Group(Text(lines[0]), table, *(Text(line) for line in lines[1:]))
+
+
+def comparison_view(first: str, second: str, comparisons: tuple[DefectComparison, ...]) -> RenderableType:
+    """Two searches side by side."""
+    parts: list[RenderableType] = []
+    for item in comparisons:
+        table = Table(box=None, pad_edge=False, show_edge=False, header_style="underline")
+        table.add_column(f"{item.label}: ΔE / eV", justify="right")
+        table.add_column("new bonds")
+        table.add_column(first, justify="right")
+        table.add_column(second, justify="right")
+        for minimum in item.minima:
+            table.add_row(
+                f"{minimum.energy:.3f}",
+                ", ".join(minimum.bonds) or "none",
+                _found(minimum.in_first),
+                _found(minimum.in_second),
+            )
+        table.add_row("", "reference force calls", str(item.first_calls), str(item.second_calls), style="dim")
+        parts.append(table)
+        for name, found in ((first, item.first_found), (second, item.second_found)):
+            if not found:
+                parts.append(Text(f"{name} missed the ground state of {item.label}.", style="red"))
+    return Group(*parts)
+
+
+def _found(energy: float | None) -> str:
+    return "missed" if energy is None else f"{energy:.3f}"

@@ -1,0 +1,1 @@
+"""Sampling structures: ShakeNBreak's, the dimer, every neighbour pair."""

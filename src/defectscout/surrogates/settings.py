@@ -1,0 +1,27 @@
+"""Settings of the surrogate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from defectscout.core.settings import Settings
+
+
+class SurrogateSettings(Settings):
+    """Which surrogate scouts, and on what device."""
+
+    name: str = Field(
+        "chgnet",
+        description="chgnet or chgnet:FILE, 7net-0, 7net-l3i5 or 7net:FILE, m3gnet:NAME or m3gnet:FOLDER, "
+        "tensornet:NAME or tensornet:FOLDER, mace:NAME or mace:FILE, ase:module:callable",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto takes CUDA where there is one, else the CPU"
+    )
+    batch_size: int = Field(
+        16,
+        ge=1,
+        description="structures evaluated together on a GPU; a CPU takes one at a time, which is as fast there",
+    )

@@ -1,0 +1,1 @@
+"""The search: what to do next, what is recorded, resume."""

@@ -1,0 +1,212 @@
+"""From the record to the answer: minima on the reference's surface, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter
+
+from defectscout.core.defect import UNPERTURBED, Defect, Host
+from defectscout.core.errors import CalculationError
+from defectscout.core.frames import Frame, Relaxation, RelaxationState
+from defectscout.core.progress import Progress
+from defectscout.evaluation.agreement import Agreement, agreement
+from defectscout.evaluation.confidence import Evidence, assess
+from defectscout.evaluation.funnel import Funnel
+from defectscout.minima.distinct import DistinctMinima, distinct_minima
+from defectscout.minima.symmetry import site_symmetry
+from defectscout.references.base import ElectronicState
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.record import Task
+from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
+from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, read_candidates
+from defectscout.workflow.stages.host import HostReport
+from defectscout.workflow.stages.reference import electronic_states, referenced
+from defectscout.workflow.stages.sampling import sampling_structures
+from defectscout.workflow.stages.scout import load_checked_surrogate, scouted, surrogate_info
+
+AGREEMENT_FRAMES = 24
+"""Reference frames of each defect on which the surrogate is judged: enough for a rank correlation, seconds of work."""
+
+# Ranks of equal energies are undefined: such numbers are NaN, and must come back as that.
+_AGREEMENTS = TypeAdapter(dict[str, Agreement], config=ConfigDict(ser_json_inf_nan="constants"))
+
+
+def answer(
+    campaign: Campaign,
+    host: Host,
+    report: HostReport,
+    defects: Sequence[Defect],
+    baseline_calls: Mapping[str, int],
+    progress: Progress,
+) -> SearchResult:
+    """What the record says, defect by defect.
+
+    Args:
+        campaign: the open campaign.
+        host: host as used.
+        report: what was found out about it.
+        defects: the defects of the campaign.
+        baseline_calls: reference force calls that a reference-only search of the
+            same defects spent, by label; empty if there is none to compare with.
+        progress: told about the work.
+    """
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    candidates = read_candidates(campaign)
+    states = electronic_states(campaign, defects)
+    agreements = _agreements(campaign, defects, progress)
+    results = {
+        defect.label: _defect_result(
+            campaign,
+            defect,
+            candidates.get(defect.label, DefectCandidates()),
+            states.get(defect.label),
+            agreements.get(defect.label),
+            baseline_calls.get(defect.label),
+            report,
+        )
+        for defect in defects
+    }
+    info = surrogate_info(campaign)
+    return SearchResult(
+        folder=campaign.folder,
+        host=report,
+        bulk=AseAtomsAdaptor.get_atoms(host.supercell, msonable=False),
+        surrogate=info.name if info is not None else "",
+        reference=campaign.settings.reference.name,
+        defects=results,
+    )
+
+
+def _defect_result(
+    campaign: Campaign,
+    defect: Defect,
+    candidates: DefectCandidates,
+    state: ElectronicState | None,
+    agreed: Agreement | None,
+    baseline_calls: int | None,
+    report: HostReport,
+) -> DefectResult:
+    tasks = referenced(campaign, defect)
+    ended = [task.as_relaxation() for task in tasks if task.state.is_finished]
+    found = distinct_minima(defect, ended, campaign.settings.minima)
+    scouts = scouted(campaign, defect)
+    minima = _rank(found, candidates, ended)
+    funnel = Funnel(
+        sampling=len(sampling_structures(campaign, defect)),
+        scouted=len(scouts),
+        failed=sum(relaxation.state is RelaxationState.FAILED for relaxation in (*scouts, *ended)),
+        flagged=len(candidates.flagged) + len(found.flagged),
+        candidates=len(candidates.candidates),
+        reference_relaxations=len(ended),
+        minima=len(found.minima),
+        surrogate_calls=sum(relaxation.n_evaluations for relaxation in scouts),
+        reference_calls=sum(task.evaluations for task in tasks),
+        reference_only_calls=baseline_calls,
+    )
+    info = surrogate_info(campaign)
+    evidence = Evidence(
+        surrogate=campaign.settings.strategy == "scout",
+        surrogate_tuned=info.tuned if info is not None else False,
+        agreement=agreed,
+        has_reference=bool(ended),
+        n_sampling=funnel.sampling,
+        n_surrogate_minima=candidates.n_minima,
+        erased_bonds=candidates.erased_bonds,
+        n_failed=funnel.failed,
+        ground_state_converged=not minima or minima[0].minimum.converged,
+        found_new_bond=any(item.minimum.new_bonds for item in minima),
+        excess_charge=defect.excess_charge,
+        host_accepted_unstable=bool(report.unstable),
+    )
+    return DefectResult(
+        defect=defect,
+        symmetry_before=site_symmetry(defect.atoms, campaign.settings.minima.symprec),
+        minima=minima,
+        candidates=candidates,
+        set_aside=(*candidates.flagged, *((flag.label, flag.reason) for flag in found.flagged)),
+        funnel=funnel,
+        agreement=agreed,
+        confidence=assess(evidence),
+        state=state,
+    )
+
+
+def _rank(
+    found: DistinctMinima, candidates: DefectCandidates, ended: Sequence[Relaxation]
+) -> tuple[RankedMinimum, ...]:
+    by_label = {candidate.label: candidate for candidate in candidates.candidates}
+    unperturbed = next(
+        (
+            relaxation.final.prediction.energy
+            for relaxation in ended
+            if relaxation.label == UNPERTURBED and relaxation.final and relaxation.state is not RelaxationState.FAILED
+        ),
+        None,
+    )
+    scouted_energies = [
+        candidate.surrogate_energy for candidate in candidates.candidates if candidate.surrogate_energy is not None
+    ]
+    ranked = []
+    for rank, minimum in enumerate(found.minima):
+        energies = [
+            by_label[label].surrogate_energy
+            for label in minimum.members
+            if label in by_label and by_label[label].surrogate_energy is not None
+        ]
+        led_here = [member for label in minimum.members for member in _members(by_label, label)]
+        ranked.append(
+            RankedMinimum(
+                rank=rank,
+                minimum=minimum,
+                candidates=minimum.members,
+                sampled_by=tuple(dict.fromkeys(led_here)),
+                relative_energy=minimum.energy - found.minima[0].energy,
+                lowering=minimum.energy - unperturbed if unperturbed is not None else None,
+                surrogate_energy=min(e for e in energies if e is not None) - min(scouted_energies)
+                if energies
+                else None,
+            )
+        )
+    return tuple(ranked)
+
+
+def _members(by_label: Mapping[str, Candidate], label: str) -> tuple[str, ...]:
+    candidate = by_label.get(label)
+    return candidate.members if candidate is not None else (label,)
+
+
+def _agreements(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> dict[str, Agreement]:
+    """How well the surrogate agrees with the reference on each defect's reference frames, worked out once."""
+    if surrogate_info(campaign) is None:
+        return {}
+    stored = campaign.record.read_document("agreement")
+    known = _AGREEMENTS.validate_json(stored) if stored is not None else {}
+    missing = {}
+    for defect in defects:
+        tasks = referenced(campaign, defect)
+        if defect.label in known or not tasks or not all(task.state.is_finished for task in tasks):
+            continue
+        frames = _evenly_spaced(campaign, tasks)
+        if frames:
+            missing[defect.label] = frames
+    if not missing:
+        return known
+    surrogate = load_checked_surrogate(campaign, defects)
+    for label, frames in missing.items():
+        try:
+            known[label] = agreement(frames, surrogate.predict([frame.atoms for frame in frames]))
+        except CalculationError as error:
+            progress.warn(f"{label}: the surrogate could not be compared with the reference: {error}")
+    campaign.record.write_document("agreement", _AGREEMENTS.dump_json(known).decode())
+    return known
+
+
+def _evenly_spaced(campaign: Campaign, tasks: Sequence[Task]) -> list[Frame]:
+    frames = [frame for task in tasks for frame in campaign.record.frames(task.key)]
+    if len(frames) <= AGREEMENT_FRAMES:
+        return frames
+    picks = np.linspace(0, len(frames) - 1, AGREEMENT_FRAMES).round().astype(int)
+    return [frames[pick] for pick in picks]

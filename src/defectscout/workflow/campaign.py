@@ -1,0 +1,304 @@
+"""A campaign: the folder of one search, with its record, its settings and its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from defectscout import __version__
+from defectscout.core.errors import CampaignError
+from defectscout.workflow.record import SCHEMA_VERSION, Record
+from defectscout.workflow.settings import SearchSettings, changed, write_toml
+
+RECORD_NAME = "campaign.db"
+LOG_NAME = "defectscout.log"
+SETTINGS_NAME = "settings.toml"
+MIN_FREE_BYTES = 100 * 1024**2
+"""Below this the campaign does not start: a record of a small search takes some ten MB."""
+
+_PACKAGES = (
+    "ase",
+    "chgnet",
+    "doped",
+    "dscribe",
+    "matgl",
+    "mace-torch",
+    "numpy",
+    "pymatgen",
+    "sevenn",
+    "shakenbreak",
+    "tblite",
+    "torch",
+)
+
+FIRST_STAGE_OF = {
+    "host": "host",
+    "supercell": "host",
+    "source": "host",
+    "defects": "defects",
+    "sampling": "sampling",
+    "surrogate": "scout",
+    "scouting": "scout",
+    "strategy": "scout",
+    "minima": "candidates",
+    "reference": "host",
+    "refinement": "reference",
+}
+"""The earliest stage that a change in a settings section invalidates."""
+
+STAGES = ("host", "defects", "sampling", "scout", "candidates", "reference")
+"""The stages in the order in which the data passes through them."""
+
+STAGE_DOCUMENTS = {
+    "host": ("host", "host-report"),
+    "defects": ("defects",),
+    "sampling": ("sampling",),
+    "scout": ("surrogate",),
+    "candidates": ("candidates",),
+    "reference": ("reference", "agreement"),
+}
+"""What each stage leaves in the record beside its relaxations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a host came from.
+
+    Attributes:
+        name: file name or Materials Project id, as given.
+        sha256: hash of the file's content; empty for an id.
+    """
+
+    name: str
+    sha256: str
+
+
+def source_of(host: str) -> Source:
+    """Identify the host's file by its content, so that a changed file is noticed on resume."""
+    path = Path(host)
+    if path.is_file():
+        return Source(name=host, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return Source(name=host, sha256="")
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """An open campaign folder."""
+
+    folder: Path
+    settings: SearchSettings
+    source: Source
+    record: Record
+
+
+@contextmanager
+def open_campaign(folder: Path, settings: SearchSettings, source: Source) -> Iterator[Campaign]:
+    """Start a campaign in `folder`, or go on with the one that is there.
+
+    Raises:
+        CampaignError: if the folder holds other files, another host, other settings
+            or a running search, if it cannot be written, or if the disk is full.
+    """
+    record_path = folder / RECORD_NAME
+    if folder.exists() and not folder.is_dir():
+        raise CampaignError(f"{folder} is a file. Choose another output folder with -o.")
+    if not record_path.exists():
+        _check_new_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CampaignError(f"Cannot make the folder {folder}: {error.strerror}.") from None
+    with _locked(folder):
+        _check_disk(folder)
+        record = Record(record_path)
+        _check_same(record, folder, settings, source)
+        with _logging_to(folder / LOG_NAME):
+            yield Campaign(folder=folder, settings=settings, source=source, record=record)
+
+
+@contextmanager
+def reopen_campaign(folder: Path) -> Iterator[Campaign]:
+    """Go on with the campaign in `folder`, with the settings that it was started with.
+
+    Raises:
+        CampaignError: if there is no campaign in the folder.
+    """
+    settings, source = read_campaign(folder)
+    with open_campaign(folder, settings, source) as campaign:
+        yield campaign
+
+
+def read_campaign(folder: Path) -> tuple[SearchSettings, Source]:
+    """Settings and host of the campaign in `folder`.
+
+    Raises:
+        CampaignError: if there is none.
+    """
+    if not (folder / RECORD_NAME).is_file():
+        raise CampaignError(
+            f"{folder} holds no campaign (no {RECORD_NAME}). Start one with: defectscout search HOST -o {folder}"
+        )
+    record = Record(folder / RECORD_NAME)
+    stored = record.read_document("campaign")
+    if stored is None:
+        raise CampaignError(
+            f"The campaign in {folder} was interrupted before it had begun. Remove the folder and start it again."
+        )
+    content = json.loads(stored)
+    _check_schema(content, folder)
+    return SearchSettings.model_validate(content["settings"]), Source(**content["source"])
+
+
+def fork_folder(folder: Path) -> Path:
+    """The first free `folder-fork1`, `folder-fork2`, ..."""
+    number = 1
+    while (fork := folder.with_name(f"{folder.name}-fork{number}")).exists():
+        number += 1
+    return fork
+
+
+def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Path:
+    """Copy a campaign for other settings, keeping the stages that they do not touch.
+
+    Returns the new folder; the search is then started there as usual.
+    """
+    old_settings, old_source = read_campaign(folder)
+    differences = [name.split(".")[0] for name in changed(old_settings, settings)]
+    if old_source.sha256 != source.sha256:
+        differences.append("source")
+    stages = [FIRST_STAGE_OF[section] for section in differences]
+    first = min((STAGES.index(stage) for stage in stages), default=len(STAGES))
+    fork = fork_folder(folder)
+    fork.mkdir(parents=True)
+    with _locked(folder):
+        shutil.copy2(folder / RECORD_NAME, fork / RECORD_NAME)
+    record = Record(fork / RECORD_NAME)
+    gone = STAGES[first:]
+    record.forget(gone, [name for stage in gone for name in STAGE_DOCUMENTS[stage]])
+    _write_identity(record, fork, settings, source)
+    return fork
+
+
+def _check_new_folder(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise CampaignError(
+            f"The folder {folder} is not empty and holds no campaign. Nothing was written; "
+            "choose another output folder with -o, or empty this one."
+        )
+
+
+def _check_disk(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE_BYTES:
+        raise CampaignError(
+            f"Only {free / 1024**2:.0f} MB are free on the disk of {folder}; a search needs at least "
+            f"{MIN_FREE_BYTES / 1024**2:.0f} MB. Make room or choose another output folder with -o."
+        )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder; the operating system lets go of the lock when the process dies."""
+    try:
+        handle = (folder / ".lock").open("a")
+    except OSError as error:
+        raise CampaignError(f"Cannot write in the folder {folder}: {error.strerror}.") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CampaignError(
+                f"Another defectscout is running in {folder}. Wait for it, or choose another folder with -o."
+            ) from None
+        yield
+
+
+def _check_schema(content: dict[str, object], folder: Path) -> None:
+    if content["schema"] != SCHEMA_VERSION:
+        raise CampaignError(
+            f"The campaign in {folder} was written in format {content['schema']}; this defectscout reads format "
+            f"{SCHEMA_VERSION}. Use the version that wrote it ({content['version']}), or start in another folder."
+        )
+
+
+def _check_same(record: Record, folder: Path, settings: SearchSettings, source: Source) -> None:
+    stored = record.read_document("campaign")
+    if stored is None:
+        _write_identity(record, folder, settings, source)
+        return
+    content = json.loads(stored)
+    _check_schema(content, folder)
+    known = Source(**content["source"])
+    if known.sha256 != source.sha256 or (not source.sha256 and known.name != source.name):
+        raise CampaignError(
+            f"The folder {folder} holds a campaign on another host ({known.name}); this one is {source.name}"
+            f"{' with other content' if known.name == source.name else ''}. "
+            "Nothing was changed; choose another output folder with -o."
+        )
+    old = SearchSettings.model_validate(content["settings"])
+    differences = changed(old, settings)
+    if differences:
+        from defectscout.workflow.settings import flatten
+
+        before, after = flatten(old), flatten(settings)
+        listing = "; ".join(f"{name} was {before.get(name)!r}, now {after[name]!r}" for name in differences)
+        raise CampaignError(
+            f"The campaign in {folder} was started with other settings: {listing}. Nothing was changed. "
+            "Run with the old settings to go on with it, add --fork to start a new campaign beside it that keeps "
+            "what these settings do not touch, or choose another output folder with -o."
+        )
+
+
+def _write_identity(record: Record, folder: Path, settings: SearchSettings, source: Source) -> None:
+    content = {
+        "schema": SCHEMA_VERSION,
+        "version": __version__,
+        "settings": settings.model_dump(mode="json"),
+        "source": {"name": source.name, "sha256": source.sha256},
+        "packages": package_versions(),
+    }
+    record.write_document("campaign", json.dumps(content))
+    write_atomically(folder / SETTINGS_NAME, write_toml(settings))
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages whose results enter a search."""
+    versions = {"defectscout": __version__}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text so that a reader, or a kill, never meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("defectscout")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

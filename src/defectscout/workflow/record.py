@@ -1,0 +1,287 @@
+"""The record of a campaign: one SQLite file that everything else is rebuilt from.
+
+Configurations are rows of an `ase.db` database (`ase db campaign.db stage=reference`
+works); beside them stand two tables of our own: `tasks`, one row for each
+relaxation with its state and the checkpoint to go on from, and `documents`,
+what else a campaign must remember. A step of a relaxation, its frame and its
+checkpoint are written in one transaction, so that a kill between any two
+instructions leaves a record from which the search goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from defectscout.core.errors import CampaignError
+from defectscout.core.frames import Frame, Prediction, Relaxation, RelaxationState
+from defectscout.relaxation.records import Checkpoint, from_bytes, to_bytes
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tasks (
+    stage TEXT NOT NULL,
+    defect TEXT NOT NULL,
+    label TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    evaluations INTEGER NOT NULL DEFAULT 0,
+    initial_energy REAL,
+    seconds REAL NOT NULL DEFAULT 0,
+    start_row INTEGER,
+    checkpoint BLOB,
+    PRIMARY KEY (stage, defect, label)
+);
+CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """Which relaxation: its stage (`host`, `scout` or `reference`), defect and label."""
+
+    stage: str
+    defect: str
+    label: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}/{self.defect}/{self.label}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """One relaxation as recorded.
+
+    Attributes:
+        key: which one.
+        start: starting structure.
+        state: how it stands.
+        reason: why it failed or stopped short.
+        evaluations: force calls spent so far.
+        initial_energy: energy of its first frame, eV.
+        seconds: wall time spent so far.
+        checkpoint: last frame and the optimiser's state, to go on from.
+    """
+
+    key: TaskKey
+    start: Atoms
+    state: RelaxationState
+    reason: str
+    evaluations: int
+    initial_energy: float | None
+    seconds: float
+    checkpoint: Checkpoint | None
+
+    def as_relaxation(self) -> Relaxation:
+        """The end of a finished task."""
+        final = self.checkpoint.frame if self.checkpoint is not None else None
+        return Relaxation(
+            label=self.key.label,
+            final=final,
+            initial_energy=self.initial_energy,
+            state=self.state,
+            reason=self.reason,
+            n_evaluations=self.evaluations,
+        )
+
+
+class Record:
+    """Reads and writes the database of one campaign. Use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        from ase.db import connect
+
+        # The campaign folder is locked as a whole; ASE's own lock file would
+        # outlive a killed process and block the next one.
+        self._database = connect(path, type="db", use_lock_file=False)
+        self.path = path
+        with self._transaction() as connection:
+            connection.executescript(_SCHEMA)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._database:
+                yield self._database.connection
+        except sqlite3.Error as error:
+            raise CampaignError(
+                f"Writing the record {self.path} failed: {error}. Check that the disk has room and that the "
+                "folder can be written; then run the same command again: what is recorded is safe."
+            ) from error
+
+    # documents
+
+    def write_document(self, name: str, content: str) -> None:
+        """Store a text under a name, replacing what was there."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO documents VALUES (?, ?)", (name, content))
+
+    def read_document(self, name: str) -> str | None:
+        """A stored text, or None."""
+        with self._transaction() as connection:
+            row = connection.execute("SELECT content FROM documents WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    # tasks
+
+    def add_tasks(self, stage: str, defect: str, starts: Sequence[tuple[str, Atoms]]) -> None:
+        """Add relaxations to do, all or none; those that are there already stay as they are."""
+        with self._transaction() as connection:
+            for label, atoms in starts:
+                known = connection.execute(
+                    "SELECT 1 FROM tasks WHERE stage = ? AND defect = ? AND label = ?", (stage, defect, label)
+                ).fetchone()
+                if known:
+                    continue
+                row = self._database.write(_bare(atoms), stage=f"{stage}-start", defect=defect, label=label)
+                connection.execute(
+                    "INSERT INTO tasks (stage, defect, label, state, start_row) VALUES (?, ?, ?, ?, ?)",
+                    (stage, defect, label, RelaxationState.PENDING.value, row),
+                )
+
+    def tasks(self, stage: str, defect: str | None = None) -> list[Task]:
+        """All relaxations of a stage, in the order in which they were added."""
+        query = (
+            "SELECT stage, defect, label, state, reason, evaluations, initial_energy, seconds, start_row, "
+            "checkpoint FROM tasks WHERE stage = ?"
+        )
+        parameters: tuple[str, ...] = (stage,)
+        if defect is not None:
+            query += " AND defect = ?"
+            parameters += (defect,)
+        with self._transaction() as connection:
+            rows = connection.execute(query + " ORDER BY rowid", parameters).fetchall()
+        return [self._task(row) for row in rows]
+
+    def _task(self, row: tuple[Any, ...]) -> Task:
+        stage, defect, label, state, reason, evaluations, initial_energy, seconds, start_row, blob = row
+        start = self._database.get_atoms(id=start_row)
+        return Task(
+            key=TaskKey(stage, defect, label),
+            start=start,
+            state=RelaxationState(state),
+            reason=reason,
+            evaluations=evaluations,
+            initial_energy=initial_energy,
+            seconds=seconds,
+            checkpoint=_unpack(blob, start) if blob is not None else None,
+        )
+
+    def write_steps(self, steps: Sequence[tuple[TaskKey, Checkpoint]], keep: bool, seconds: float) -> None:
+        """Store one ionic step of one or more relaxations, in one transaction.
+
+        Args:
+            steps: which relaxation, and the step to go on from.
+            keep: also keep the frame as a row of the database.
+            seconds: wall time since the step before, shared among the relaxations.
+        """
+        with self._transaction() as connection:
+            for key, checkpoint in steps:
+                if keep:
+                    self._write_frame(key, checkpoint.frame)
+                connection.execute(
+                    "UPDATE tasks SET state = ?, evaluations = ?, seconds = seconds + ?, checkpoint = ?, "
+                    "initial_energy = ? WHERE stage = ? AND defect = ? AND label = ?",
+                    (
+                        RelaxationState.RUNNING.value,
+                        checkpoint.frame.step + 1,
+                        seconds / len(steps),
+                        _pack(checkpoint),
+                        checkpoint.initial_energy,
+                        key.stage,
+                        key.defect,
+                        key.label,
+                    ),
+                )
+
+    def _write_frame(self, key: TaskKey, frame: Frame) -> None:
+        atoms = _bare(frame.atoms)
+        results = {"energy": frame.prediction.energy, "forces": frame.prediction.forces}
+        if frame.prediction.stress is not None:
+            results["stress"] = frame.prediction.stress
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        self._database.write(atoms, stage=key.stage, defect=key.defect, label=key.label, step=frame.step)
+
+    def finish(self, key: TaskKey, state: RelaxationState, reason: str, evaluations: int) -> None:
+        """Mark a relaxation as ended."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE tasks SET state = ?, reason = ?, evaluations = ? WHERE stage = ? AND defect = ? AND label = ?",
+                (state.value, reason, evaluations, key.stage, key.defect, key.label),
+            )
+
+    def forget(self, stages: Sequence[str], documents: Sequence[str]) -> None:
+        """Remove stages and documents, for a fork that starts again from an earlier stage."""
+        with self._transaction() as connection:
+            for stage in stages:
+                connection.execute("DELETE FROM tasks WHERE stage = ?", (stage,))
+                for name in (stage, f"{stage}-start"):
+                    self._database.delete([row.id for row in self._database.select(stage=name)])
+            for document in documents:
+                connection.execute("DELETE FROM documents WHERE name = ?", (document,))
+
+    def forget_frames(self, key: TaskKey) -> None:
+        """Remove the kept frames of one relaxation, before they are read again."""
+        with self._transaction():
+            rows = self._database.select(stage=key.stage, defect=key.defect, label=key.label)
+            self._database.delete([row.id for row in rows])
+
+    # frames
+
+    def frames(self, key: TaskKey) -> list[Frame]:
+        """The kept frames of one relaxation, first to last."""
+        with self._transaction():
+            rows = sorted(
+                self._database.select(stage=key.stage, defect=key.defect, label=key.label),
+                key=lambda row: int(row.step),
+            )
+        return [_frame(row) for row in rows]
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+
+
+def _frame(row: Any) -> Frame:
+    stress = np.asarray(row.stress) if "stress" in row else None
+    prediction = Prediction(energy=float(row.energy), forces=np.asarray(row.forces), stress=stress)
+    return Frame(atoms=_bare(row.toatoms()), prediction=prediction, step=int(row.step))
+
+
+def _pack(checkpoint: Checkpoint) -> bytes:
+    frame = checkpoint.frame
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        positions=frame.atoms.positions,
+        cell=np.asarray(frame.atoms.cell),
+        energy=frame.prediction.energy,
+        forces=frame.prediction.forces,
+        stress=frame.prediction.stress if frame.prediction.stress is not None else np.empty(0),
+        step=frame.step,
+        initial_energy=checkpoint.initial_energy,
+        optimiser=np.frombuffer(to_bytes(checkpoint.optimiser), dtype=np.uint8),
+    )
+    return buffer.getvalue()
+
+
+def _unpack(blob: bytes, start: Atoms) -> Checkpoint:
+    with np.load(io.BytesIO(blob)) as data:
+        atoms = Atoms(numbers=start.numbers, positions=data["positions"], cell=data["cell"], pbc=start.pbc)
+        stress = data["stress"] if data["stress"].size else None
+        prediction = Prediction(energy=float(data["energy"]), forces=data["forces"], stress=stress)
+        return Checkpoint(
+            frame=Frame(atoms, prediction, int(data["step"])),
+            optimiser=from_bytes(data["optimiser"].tobytes()),
+            initial_energy=float(data["initial_energy"]),
+        )

@@ -1,0 +1,232 @@
+"""The main job: from a host crystal to the ground states of its defects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from defectscout.core.defect import Defect, Host
+from defectscout.core.errors import CampaignError, InputFileError, NothingFoundError
+from defectscout.core.progress import Progress, SilentProgress
+from defectscout.workflow.answer import answer
+from defectscout.workflow.campaign import (
+    Campaign,
+    fork_campaign,
+    open_campaign,
+    reopen_campaign,
+    source_of,
+)
+from defectscout.workflow.collect import collect
+from defectscout.workflow.exports import SUMMARY_NAME, export_layout, export_result
+from defectscout.workflow.inputs import INPUTS_FOLDER, InputsWritten, write_inputs
+from defectscout.workflow.results import SearchResult
+from defectscout.workflow.settings import SearchSettings
+from defectscout.workflow.stages.candidates import DefectCandidates, choose_candidates, read_candidates
+from defectscout.workflow.stages.defects import prepare_defects
+from defectscout.workflow.stages.host import HostReport, prepare_host
+from defectscout.workflow.stages.reference import electronic_states, relax_candidates
+from defectscout.workflow.stages.sampling import prepare_sampling
+from defectscout.workflow.stages.scout import load_checked_surrogate, scout
+
+
+class Until(StrEnum):
+    """The stage after which a search stops."""
+
+    SAMPLING = "sampling"
+    SCOUTING = "scouting"
+    CANDIDATES = "candidates"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What stands before anything is relaxed: host, its report and its defects."""
+
+    host: Host
+    report: HostReport
+    defects: tuple[Defect, ...]
+
+
+def search(
+    host: str | Path,
+    output: str | Path,
+    settings: SearchSettings | None = None,
+    *,
+    baseline: str | Path | None = None,
+    fork: bool = False,
+    until: Until = Until.ANSWER,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Find the ground-state structures of a host's defects; go on where an earlier run stopped.
+
+    Args:
+        host: CIF, POSCAR or any structure file, a Materials Project id, or a JSON
+            file of doped's with the defects in it.
+        output: campaign folder; one that holds this search already is gone on with.
+        settings: all settings; the defaults are those of `defectscout init`.
+        baseline: campaign folder of a reference-only search of the same host, to say
+            how many force calls were saved.
+        fork: with settings that differ from the campaign's in `output`, start a new
+            campaign beside it that keeps the stages that they do not touch.
+        until: the stage to stop after.
+        progress: told where the work stands; the default says nothing.
+
+    Returns:
+        The answer, with what is known after the stage `until`.
+
+    Raises:
+        DefectscoutError: of the kind that tells what was wrong; see `core.errors`.
+    """
+    settings = settings or SearchSettings()
+    progress = progress or SilentProgress()
+    folder, source = Path(output), source_of(str(host))
+    if fork:
+        folder = fork_campaign(folder, settings, source)
+        progress.message(f"Forked to {folder}.")
+    calls = baseline_calls(Path(baseline)) if baseline is not None else {}
+    with open_campaign(folder, settings, source) as campaign:
+        return run_stages(campaign, calls, until, progress)
+
+
+def resume(folder: Path, until: Until, progress: Progress) -> SearchResult:
+    """Go on with the campaign in `folder`, with its own settings, up to a stage."""
+    with reopen_campaign(folder) as campaign:
+        return run_stages(campaign, {}, until, progress)
+
+
+def prepare(campaign: Campaign, progress: Progress) -> Prepared:
+    """The host and its defects, and their sampling structures."""
+    host, report = prepare_host(campaign, progress)
+    defects = prepare_defects(campaign, host, progress)
+    _check_methods(campaign, defects)
+    prepare_sampling(campaign, defects, progress)
+    return Prepared(host, report, defects)
+
+
+def run_stages(campaign: Campaign, calls: Mapping[str, int], until: Until, progress: Progress) -> SearchResult:
+    """Run what is missing, stage by stage, and give the answer as far as it goes."""
+    prepared = prepare(campaign, progress)
+    _say_defects(campaign, prepared, progress)
+    if until is not Until.SAMPLING:
+        _run_calculations(campaign, prepared.defects, until, progress)
+    result = answer(campaign, prepared.host, prepared.report, prepared.defects, calls, progress)
+    if until is Until.ANSWER:
+        export_result(campaign, result)
+        _check_answered(result)
+    else:
+        export_layout(campaign, prepared.defects)
+    return result
+
+
+def _run_calculations(campaign: Campaign, defects: Sequence[Defect], until: Until, progress: Progress) -> None:
+    if campaign.settings.strategy == "scout":
+        scout(campaign, defects, progress)
+    if until is Until.SCOUTING:
+        return
+    candidates = choose_candidates(campaign, defects, progress)
+    if until is Until.CANDIDATES:
+        return
+    if campaign.settings.reference.name == "none":
+        _write_inputs(campaign, defects, candidates, progress)
+        return
+    relax_candidates(campaign, defects, candidates, progress)
+
+
+def _write_inputs(
+    campaign: Campaign,
+    defects: Sequence[Defect],
+    candidates: Mapping[str, DefectCandidates],
+    progress: Progress,
+) -> None:
+    folder = campaign.folder / INPUTS_FOLDER
+    _say_notes(write_inputs(campaign, defects, candidates, folder), progress)
+    progress.message(
+        f"DFT inputs of the candidates are in {folder}. When they have run: defectscout collect {campaign.folder}"
+    )
+
+
+def _say_notes(written: InputsWritten, progress: Progress) -> None:
+    for note in written.notes:
+        progress.warn(note)
+
+
+def inputs(folder: Path, target: Path | None, progress: Progress) -> InputsWritten:
+    """Write DFT inputs of the candidates of the campaign in `folder`; see `inputs.write_inputs`."""
+    with reopen_campaign(folder) as campaign:
+        prepared = prepare(campaign, progress)
+        written = write_inputs(
+            campaign, prepared.defects, read_candidates(campaign), target or campaign.folder / INPUTS_FOLDER
+        )
+        _say_notes(written, progress)
+        return written
+
+
+def collect_results(folder: Path, source: Path | None, progress: Progress) -> SearchResult:
+    """Read relaxations that ran elsewhere into the campaign in `folder`, and give the answer so far.
+
+    Raises:
+        CampaignError: if the campaign's reference is one that defectscout runs itself.
+    """
+    with reopen_campaign(folder) as campaign:
+        if campaign.settings.reference.name != "none":
+            raise CampaignError(
+                f"The campaign in {folder} has the reference {campaign.settings.reference.name}: its energies cannot "
+                "be mixed with those of another method. Start a campaign with --reference none to collect your own."
+            )
+        prepared = prepare(campaign, progress)
+        candidates = choose_candidates(campaign, prepared.defects, progress)
+        collect(campaign, prepared.defects, candidates, source or campaign.folder / INPUTS_FOLDER, progress)
+        result = answer(campaign, prepared.host, prepared.report, prepared.defects, {}, progress)
+        export_result(campaign, result)
+        return result
+
+
+def _check_methods(campaign: Campaign, defects: Sequence[Defect]) -> None:
+    """Find out that an element or a package is missing before anything is spent."""
+    electronic_states(campaign, defects)
+    if campaign.settings.strategy == "scout" and campaign.record.read_document("surrogate") is None:
+        load_checked_surrogate(campaign, defects)
+
+
+def _say_defects(campaign: Campaign, prepared: Prepared, progress: Progress) -> None:
+    states = electronic_states(campaign, prepared.defects)
+    for defect in prepared.defects:
+        kind = "holes" if defect.excess_charge >= 0 else "excess electrons"
+        state = states.get(defect.label)
+        note = f"; {state.note}" if state is not None and state.note else ""
+        progress.message(
+            f"{defect.label}: {len(defect.atoms)} atoms, site symmetry {defect.site_symmetry}, "
+            f"{abs(defect.excess_charge)} {kind}{note}"
+        )
+
+
+def _check_answered(result: SearchResult) -> None:
+    if result.reference == "none":
+        return
+    empty = [item for item in result.defects.values() if not item.minima]
+    if not empty:
+        return
+    reasons = sorted({reason for item in empty for _, reason in item.set_aside})
+    raise NothingFoundError(
+        f"No reference relaxation of {', '.join(item.defect.label for item in empty)} has given a structure: "
+        f"{'; '.join(reasons[:4])}. What was tried is in {result.folder / SUMMARY_NAME}."
+    )
+
+
+def baseline_calls(folder: Path) -> dict[str, int]:
+    """Reference force calls of a finished campaign, by defect.
+
+    Raises:
+        InputFileError: if the folder holds no finished search.
+    """
+    path = folder / SUMMARY_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {label: int(item["funnel"]["reference_calls"]) for label, item in content["defects"].items()}
+    except (OSError, KeyError, ValueError) as error:
+        raise InputFileError(
+            f"Cannot read the baseline {path}: {error}. Give the folder of a search that was run with --reference-only."
+        ) from None

@@ -1,0 +1,189 @@
+"""All settings of a search, and what differs between two of them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+
+from defectscout.core.errors import InputFileError, SettingsError
+from defectscout.core.settings import Settings
+from defectscout.defects.settings import DefectSettings
+from defectscout.hosts.settings import HostSettings, SupercellSettings
+from defectscout.minima.settings import MinimaSettings
+from defectscout.references.settings import ReferenceSettings
+from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.sampling.settings import SamplingSettings
+from defectscout.surrogates.settings import SurrogateSettings
+
+Preset = Literal["default", "paper"]
+
+PAPER_RELAXATION = RelaxationSettings(criterion="fmean", force=1e-5, max_steps=1500)
+"""Criterion and step limit of the paper's surrogate relaxations (section IV A)."""
+
+
+class SearchSettings(Settings):
+    """One section for each stage, in the order in which the data passes through them."""
+
+    host: HostSettings = HostSettings()
+    supercell: SupercellSettings = SupercellSettings()
+    defects: DefectSettings = DefectSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    surrogate: SurrogateSettings = SurrogateSettings()
+    scouting: RelaxationSettings = RelaxationSettings()
+    minima: MinimaSettings = MinimaSettings()
+    reference: ReferenceSettings = ReferenceSettings()
+    refinement: RelaxationSettings = RelaxationSettings()
+    strategy: Literal["scout", "reference-only"] = "scout"
+
+
+PRESETS: Mapping[Preset, SearchSettings] = {
+    "default": SearchSettings(),
+    "paper": SearchSettings(
+        scouting=PAPER_RELAXATION, refinement=RelaxationSettings(criterion="fmax", force=0.01, max_steps=1000)
+    ),
+}
+"""`paper`: the paper's surrogate relaxations, and its 0.01 eV/Å for the reference's (section IV A)."""
+
+DOES_NOT_CHANGE_RESULTS = frozenset({"reference.workers", "surrogate.device", "surrogate.batch_size"})
+"""Settings of speed alone: they may differ when a campaign is resumed."""
+
+
+def preset(name: str) -> SearchSettings:
+    """The settings of a preset.
+
+    Raises:
+        SettingsError: if there is no such preset.
+    """
+    if name not in get_args(Preset):
+        raise SettingsError(f"There is no preset '{name}'. Choose one of: {', '.join(PRESETS)}.")
+    return PRESETS[name]  # type: ignore[index]
+
+
+def merge(base: SearchSettings, overrides: Mapping[str, Any], source: str) -> SearchSettings:
+    """`base` with nested `overrides`, checked as a whole.
+
+    Args:
+        base: settings to start from.
+        overrides: section name to a mapping of settings, or `strategy` to its value.
+        source: where the overrides come from, for the error message.
+
+    Raises:
+        SettingsError: for an unknown name or an impossible value; it says which.
+    """
+    values = base.model_dump()
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            values[key] = _merge_section(values[key], value)
+        else:
+            values[key] = value
+    try:
+        return SearchSettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, source)) from None
+
+
+def _merge_section(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overrides.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
+        merged[key] = _merge_section(merged[key], value) if nested else value
+    return merged
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    parts = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "settings"
+        if problem["type"] == "extra_forbidden":
+            parts.append(f"'{where}' is not a setting")
+        else:
+            parts.append(f"{where} = {problem.get('input')!r}: {problem['msg'].removeprefix('Value error, ')}")
+    return (
+        f"Bad settings in {source}: {'; '.join(parts)}. "
+        "`defectscout init` writes a file with every setting, its unit and its default."
+    )
+
+
+def read_toml(path: Path, base: SearchSettings) -> SearchSettings:
+    """Settings from a TOML file; what it leaves out comes from `base`.
+
+    Raises:
+        InputFileError: if the file is missing or not TOML.
+        SettingsError: for an unknown name or an impossible value.
+    """
+    try:
+        overrides = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputFileError(f"Cannot read the settings file {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputFileError(
+            f"The settings file {path} is not valid TOML: {error}. `defectscout init` writes a valid one."
+        ) from None
+    return merge(base, overrides, str(path))
+
+
+def write_toml(settings: SearchSettings) -> str:
+    """The settings as TOML, each with its unit and meaning as a comment above it."""
+    lines = ["# Settings of a defectscout search. Energies in eV, lengths in Å, forces in eV/Å.", ""]
+    lines += [
+        f'strategy = "{settings.strategy}"  # scout, or reference-only: relax every sampling structure',
+        "",
+    ]
+    for name in type(settings).model_fields:
+        section = getattr(settings, name)
+        if isinstance(section, Settings):
+            lines += list(_toml_section(name, section))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _toml_section(name: str, section: Settings) -> Iterator[str]:
+    yield f"[{name}]"
+    nested = []
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, Settings):
+            nested.append((f"{name}.{key}", value))
+            continue
+        if field.description:
+            yield f"# {field.description}"
+        yield f"{key} = {_toml_value(value)}" if value is not None else f"# {key} ="
+    yield ""
+    for nested_name, value in nested:
+        yield from _toml_section(nested_name, value)
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | Path):
+        escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    return repr(value)
+
+
+def flatten(settings: SearchSettings) -> dict[str, object]:
+    """Dotted names to values, for comparing and for showing."""
+
+    def walk(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+        for key, value in values.items():
+            name = f"{prefix}{key}"
+            if isinstance(value, dict) and name != "defects.oxidation_states":
+                yield from walk(f"{name}.", value)
+            else:
+                yield name, value
+
+    return dict(walk("", settings.model_dump(mode="json")))
+
+
+def changed(old: SearchSettings, new: SearchSettings) -> list[str]:
+    """Names of the settings whose difference would change results."""
+    before, after = flatten(old), flatten(new)
+    return [name for name in after if before.get(name) != after[name] and name not in DOES_NOT_CHANGE_RESULTS]

@@ -1,0 +1,1 @@
+"""The stages of a search: each reads the record, does what is missing, and records it."""

@@ -1,0 +1,116 @@
+"""Reference stage: the candidates relax with the method whose answer counts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from defectscout.core.defect import Defect
+from defectscout.core.frames import Relaxation, RelaxationState
+from defectscout.core.progress import Progress
+from defectscout.references.base import ElectronicState
+from defectscout.relaxation.records import Checkpoint
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.record import Task, TaskKey
+from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
+from defectscout.workflow.stages.convergence import ConvergenceMeter
+
+_SEPARATOR = "/"
+
+
+def electronic_states(campaign: Campaign, defects: Sequence[Defect]) -> dict[str, ElectronicState]:
+    """Charge and spin that the reference uses for each defect, by its label.
+
+    Raises:
+        UnsupportedElementError: if the reference has no parameters for an element.
+    """
+    from defectscout.references.registry import load_reference
+
+    if campaign.settings.reference.name == "none":
+        return {}
+    reference = load_reference(campaign.settings.reference.name)
+    states = {}
+    for defect in defects:
+        reference.check_elements(sorted(set(defect.atoms.get_chemical_symbols())))
+        states[defect.label] = reference.electronic_state(defect.atoms, defect.charge)
+    return states
+
+
+def relax_candidates(
+    campaign: Campaign,
+    defects: Sequence[Defect],
+    candidates: Mapping[str, DefectCandidates],
+    progress: Progress,
+) -> None:
+    """Relax every candidate with the reference, several at once; resume what was interrupted."""
+    from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
+
+    for defect in defects:
+        structures = candidate_structures(campaign, defect, candidates[defect.label])
+        campaign.record.add_tasks("reference", defect.label, [(item.label, atoms) for item, atoms in structures])
+    tasks = campaign.record.tasks("reference")
+    pending = [task for task in tasks if not task.state.is_finished]
+    if not pending:
+        return
+    charges = {defect.label: defect.charge for defect in defects}
+    jobs = [
+        ReferenceJob(
+            label=_SEPARATOR.join((task.key.defect, task.key.label)),
+            atoms=task.start,
+            charge=charges[task.key.defect],
+            checkpoint=task.checkpoint,
+        )
+        for task in pending
+    ]
+    meter = ConvergenceMeter(campaign.settings.refinement)
+    for task in tasks:
+        if task.state.is_finished:
+            meter.finish(str(task.key))
+    progress.stage("reference", len(tasks))
+    relax_with_reference(
+        campaign.settings.reference.name,
+        jobs,
+        campaign.settings.refinement,
+        workers=min(campaign.settings.reference.workers or os.cpu_count() or 1, len(jobs)),
+        on_step=_keeper(campaign, meter, progress),
+        on_finish=_finisher(campaign, meter, progress),
+    )
+    progress.finish("reference")
+
+
+def _key(label: str) -> TaskKey:
+    defect, name = label.split(_SEPARATOR, 1)
+    return TaskKey("reference", defect, name)
+
+
+def _keeper(campaign: Campaign, meter: ConvergenceMeter, progress: Progress) -> Callable[[str, Checkpoint], None]:
+    clocks: dict[str, float] = {}
+    begin = time.monotonic()
+
+    def keep(label: str, checkpoint: Checkpoint) -> None:
+        key = _key(label)
+        now = time.monotonic()
+        campaign.record.write_steps([(key, checkpoint)], keep=True, seconds=now - clocks.get(label, begin))
+        clocks[label] = now
+        frame = checkpoint.frame
+        meter.update(str(key), frame.prediction, frame.step)
+        progress.advance("reference", meter.done, f"{label}, step {frame.step}, {frame.prediction.fmax:.2f} eV/Å")
+
+    return keep
+
+
+def _finisher(campaign: Campaign, meter: ConvergenceMeter, progress: Progress) -> Callable[[Relaxation], None]:
+    def finish(relaxation: Relaxation) -> None:
+        key = _key(relaxation.label)
+        campaign.record.finish(key, relaxation.state, relaxation.reason, relaxation.n_evaluations)
+        meter.finish(str(key))
+        if relaxation.state is RelaxationState.FAILED:
+            progress.warn(f"{relaxation.label}: the reference relaxation failed: {relaxation.reason}")
+
+    return finish
+
+
+def referenced(campaign: Campaign, defect: Defect) -> tuple[Task, ...]:
+    """The recorded reference relaxations of a defect."""
+    return tuple(campaign.record.tasks("reference", defect.label))

@@ -1,0 +1,103 @@
+"""Scouting stage: every sampling structure relaxes with the surrogate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from pydantic import TypeAdapter
+
+from defectscout.core.defect import Defect
+from defectscout.core.frames import Relaxation, RelaxationState
+from defectscout.core.progress import Progress
+from defectscout.relaxation.records import Checkpoint, Start
+from defectscout.surrogates.base import Surrogate, SurrogateInfo
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.record import TaskKey
+from defectscout.workflow.stages.convergence import ConvergenceMeter
+from defectscout.workflow.stages.sampling import sampling_structures
+
+_INFO = TypeAdapter(SurrogateInfo)
+
+
+def load_checked_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Surrogate:
+    """The surrogate of the settings, checked against the defects' elements.
+
+    Raises:
+        UnknownMethodError, MissingExtraError, ModelFileError: if it cannot be loaded.
+        UnsupportedElementError: if it was not made for one of the elements.
+    """
+    from defectscout.surrogates.registry import check_elements, load_surrogate
+
+    surrogate = load_surrogate(campaign.settings.surrogate)
+    symbols = sorted({symbol for defect in defects for symbol in defect.atoms.get_chemical_symbols()})
+    check_elements(surrogate.info, symbols)
+    return surrogate
+
+
+def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> None:
+    """Relax the sampling structures of every defect with the surrogate; resume what was interrupted."""
+    for defect in defects:
+        starts = [(structure.label, structure.atoms) for structure in sampling_structures(campaign, defect)]
+        campaign.record.add_tasks("scout", defect.label, starts)
+    tasks = campaign.record.tasks("scout")
+    if all(task.state.is_finished for task in tasks) and campaign.record.read_document("surrogate"):
+        return
+    surrogate = load_checked_surrogate(campaign, defects)
+    campaign.record.write_document("surrogate", _INFO.dump_json(surrogate.info).decode())
+    meter = ConvergenceMeter(campaign.settings.scouting)
+    progress.stage("scouting", len(tasks))
+    for task in tasks:
+        if task.state.is_finished:
+            meter.finish(str(task.key))
+    for defect in defects:
+        _scout_defect(campaign, defect, surrogate, meter, progress)
+    progress.finish("scouting")
+
+
+def _scout_defect(
+    campaign: Campaign, defect: Defect, surrogate: Surrogate, meter: ConvergenceMeter, progress: Progress
+) -> None:
+    from defectscout.relaxation.batch import relax_batch
+
+    pending = [task for task in campaign.record.tasks("scout", defect.label) if not task.state.is_finished]
+    if not pending:
+        return
+    starts = [Start(label=task.key.label, atoms=task.start, checkpoint=task.checkpoint) for task in pending]
+    keeper = _keeper(campaign, defect, meter, progress)
+    for relaxation in relax_batch(surrogate, starts, campaign.settings.scouting, on_step=keeper):
+        key = TaskKey("scout", defect.label, relaxation.label)
+        campaign.record.finish(key, relaxation.state, relaxation.reason, relaxation.n_evaluations)
+        meter.finish(str(key))
+        if relaxation.state is RelaxationState.FAILED:
+            progress.warn(f"{defect.label} {relaxation.label}: scouting failed: {relaxation.reason}")
+    progress.advance("scouting", int(meter.done), defect.label)
+
+
+def _keeper(
+    campaign: Campaign, defect: Defect, meter: ConvergenceMeter, progress: Progress
+) -> Callable[[Sequence[tuple[str, Checkpoint]]], None]:
+    clock = time.monotonic()
+
+    def keep(steps: Sequence[tuple[str, Checkpoint]]) -> None:
+        nonlocal clock
+        keyed = [(TaskKey("scout", defect.label, label), checkpoint) for label, checkpoint in steps]
+        campaign.record.write_steps(keyed, keep=True, seconds=time.monotonic() - clock)
+        clock = time.monotonic()
+        for key, checkpoint in keyed:
+            meter.update(str(key), checkpoint.frame.prediction, checkpoint.frame.step)
+        step = max(checkpoint.frame.step for _, checkpoint in steps)
+        progress.advance("scouting", meter.done, f"{defect.label}, step {step}, {len(steps)} still moving")
+
+    return keep
+
+
+def scouted(campaign: Campaign, defect: Defect) -> tuple[Relaxation, ...]:
+    """The recorded surrogate relaxations of a defect; empty if it was not scouted."""
+    return tuple(task.as_relaxation() for task in campaign.record.tasks("scout", defect.label))
+
+
+def surrogate_info(campaign: Campaign) -> SurrogateInfo | None:
+    """What was recorded of the surrogate, or None if nothing was scouted."""
+    stored = campaign.record.read_document("surrogate")
+    return _INFO.validate_json(stored) if stored is not None else None

@@ -1,0 +1,44 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread each: small cells gain nothing from more, and results stay reproducible.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Reference data beside a developer's checkout; tests that use it skip where it is absent."""
+    folder = Path(os.environ.get("DEFECTSCOUT_SHARED", REPOSITORY.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cdte_cif() -> Path:
+    """The example host that ships with the repository."""
+    return REPOSITORY / "examples" / "CdTe.cif"
+
+
+@pytest.fixture
+def model_host(tmp_path: Path) -> Path:
+    """A CIF of the model crystal (see model_crystal.py)."""
+    from ase.build import bulk
+    from ase.io import write
+
+    path = tmp_path / "MgS.cif"
+    write(path, bulk("MgS", "rocksalt", a=5.8))
+    return path
+
+
+def model(name: str) -> str:
+    """Name of one of the model crystal's calculators, for --surrogate and --reference."""
+    return f"ase:{REPOSITORY / 'tests' / 'model_crystal.py'}:{name}"
