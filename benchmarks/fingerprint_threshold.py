@@ -169,7 +169,7 @@ def reference_search(folder: Path) -> tuple[list[End], list[Row]]:
             Row(name, f"  {minimum.representative}", len(minimum.members), *[float("nan")] * 3, lowering,
                 note=f"{minimum.site_symmetry}; {bonds}")
         )  # fmt: skip
-    return rows
+    return ends, rows
 
 
 def search_defect(folder: Path) -> Defect:
@@ -247,11 +247,12 @@ def pair_rows(pairs: Sequence[Pair]) -> list[Row]:
 
 
 def shell(end: End) -> FloatArray:
-    """Sorted distances from the centre, and between the atoms near it, Å."""
+    """Sorted distances from the centre to the nearest atoms of each element, and between the four nearest, Å."""
     to_centre = find_mic(end.atoms.positions - end.centre, end.atoms.cell)[1]
     inner = np.argsort(to_centre)[:4]
     mutual = get_distances(end.atoms.positions[inner], cell=end.atoms.cell, pbc=True)[1]
-    return np.concatenate([np.sort(to_centre)[:16], np.sort(mutual[np.triu_indices(4, 1)])])
+    by_element = [np.sort(to_centre[end.atoms.numbers == z])[:8] for z in np.unique(end.atoms.numbers)]
+    return np.concatenate([*by_element, np.sort(mutual[np.triu_indices(4, 1)])])
 
 
 def rattled(ends: Sequence[End]) -> tuple[list[float], list[float]]:

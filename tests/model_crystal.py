@@ -8,6 +8,8 @@ symmetric minimum and reconstructed ones below it, as chalcogenides have.
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,6 +42,7 @@ class ModelCrystal(Calculator):
 
     def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
+        time.sleep(float(os.environ.get("MODEL_CRYSTAL_DELAY", "0")))  # so that a test can interrupt a search
         first, second, distance, vector = _pairs_within(self.atoms, _CUTOFF)
         numbers = self.atoms.numbers
         energy, slope = self._pairs(numbers[first], numbers[second], distance)

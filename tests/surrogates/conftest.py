@@ -26,7 +26,11 @@ def _load(name: str) -> BatchedSurrogate:
     return surrogate
 
 
-def _tiny_potential(family: str):
+WEIGHTS = {"m3gnet": 2.0, "tensornet": 1.7}
+"""Factors for the initial weights of the small models, so that their forces come near to 1 eV/Å."""
+
+
+def _tiny_potential(family: str, is_intensive: bool = False):
     """A small network with random weights that names elements and cutoffs as large ones do."""
     matgl_models = pytest.importorskip("matgl.models")
     import torch
@@ -35,16 +39,19 @@ def _tiny_potential(family: str):
     torch.manual_seed(7)
     elements = ("Na", "Cl", "Cu", "Zn", "Cd", "Te")
     if family == "m3gnet":
-        model = matgl_models.M3GNet(elements, dim_node_embedding=8, dim_edge_embedding=8, units=8, nblocks=2)
+        model = matgl_models.M3GNet(
+            elements, dim_node_embedding=8, dim_edge_embedding=8, units=8, nblocks=2, is_intensive=is_intensive
+        )
     else:
-        model = matgl_models.TensorNet(elements, units=8, nblocks=1, num_rbf=8)
-    return Potential(
-        model, data_mean=0.1, data_std=2.0, element_refs=np.linspace(-3.0, -1.0, len(elements)), calc_stresses=True
-    )
+        model = matgl_models.TensorNet(elements, units=8, nblocks=1, num_rbf=8, is_intensive=is_intensive)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(WEIGHTS[family])
+    return Potential(model, element_refs=np.linspace(-3.0, -1.0, len(elements)), calc_stresses=True)
 
 
 @pytest.fixture(scope="session")
-def tiny_potential() -> Callable[[str], object]:
+def tiny_potential() -> Callable[..., object]:
     return _tiny_potential
 
 
@@ -94,7 +101,8 @@ def rattled() -> Atoms:
     """15 atoms: sheared zincblende with a vacancy and no symmetry, atoms outside of the cell."""
     atoms = bulk("CdTe", "zincblende", a=6.5) * (2, 2, 2)
     del atoms[0]
-    atoms.set_cell(atoms.cell.array @ (np.eye(3) + [[0.02, 0.03, 0], [0, -0.01, 0.02], [0.01, 0, 0.03]]), True)
+    shear = np.array([[0.02, 0.03, 0], [0, -0.01, 0.02], [0.01, 0, 0.03]])
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + shear), True)
     atoms.rattle(0.12, seed=3)
     atoms.positions += [4.0, -3.0, 11.0]
     return atoms

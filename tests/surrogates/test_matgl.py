@@ -108,6 +108,12 @@ def test_model_without_forces(tmp_path: Path, tiny_potential) -> None:
         load(f"m3gnet:{tmp_path / 'bare'}", CPU)
 
 
+def test_model_whose_energy_is_no_sum(tmp_path: Path, tiny_potential) -> None:
+    tiny_potential("tensornet", is_intensive=True).save(tmp_path / "intensive")
+    with pytest.raises(ModelFileError, match="does not grow with the number of atoms"):
+        load(f"tensornet:{tmp_path / 'intensive'}", CPU)
+
+
 def test_save_tells_what_was_done(tmp_path: Path, tiny_folder, rattled: Atoms) -> None:
     first = load(f"m3gnet:{tiny_folder('m3gnet')}", CPU)
     save(first.evaluate.model, tmp_path / "tuned", tuned=True)

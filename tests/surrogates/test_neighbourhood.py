@@ -14,11 +14,12 @@ from defectscout.core.errors import CalculationError
 from defectscout.surrogates.neighbourhood import MIN_DISTANCE, neighbourhoods
 
 
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), cutoff=st.floats(3.5, 6.5))
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10_000), cutoff=st.floats(3.5, 6.0))
 def test_same_pairs_as_ase(seed: int, cutoff: float) -> None:
     rng = np.random.default_rng(seed)
-    cell = np.eye(3) * rng.uniform(3, 8, size=3) + rng.normal(scale=0.8, size=(3, 3))
+    # Off-diagonal parts of at most 1 Å leave the cell as high as wide.
+    cell = np.diag(rng.uniform(4, 8, size=3)) + rng.uniform(-1, 1, size=(3, 3))
     atoms = Atoms("CdTe3", scaled_positions=rng.uniform(-2, 2, size=(4, 3)), cell=cell, pbc=True)
     first, vectors = neighbor_list("iD", atoms, cutoff)
     distances = np.linalg.norm(vectors, axis=1)

@@ -45,7 +45,7 @@ def test_each_quantity_is_checked() -> None:
         Prediction(1.0, np.array([[np.nan, 0, 0]]), stress),
         Prediction(1.0, forces, np.full(6, np.nan)),
     ):
-        with pytest.raises(CalculationError, match="structure 1: the (energy|force|stress) is not finite"):
+        with pytest.raises(CalculationError, match=r"structure 1: the (energy|force|stress) is not finite"):
             check_finite([Prediction(1.0, forces, stress), wrong], "test")
 
 

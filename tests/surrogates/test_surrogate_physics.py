@@ -127,6 +127,24 @@ def test_batch_does_not_matter_on_a_cpu(surrogate: BatchedSurrogate, structures:
         np.testing.assert_array_equal(alone.stress, in_company.stress)
 
 
+def test_same_bits_again_with_threads(surrogate: BatchedSurrogate, rattled: Atoms) -> None:
+    import torch
+
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    large = rattled * (2, 1, 1)  # large enough for torch to share it out
+    torch.set_num_threads(2)
+    try:
+        first = surrogate.predict([large])[0]
+        for _ in range(2):
+            again = surrogate.predict([large])[0]
+            assert again.energy == first.energy
+            np.testing.assert_array_equal(again.forces, first.forces)
+            np.testing.assert_array_equal(again.stress, first.stress)
+    finally:
+        torch.set_num_threads(before[0])
+    assert torch.are_deterministic_algorithms_enabled() == before[1]  # the caller's setting is put back
+
+
 def test_order_in_one_graph(together: BatchedSurrogate, structures: list[Atoms]) -> None:
     forwards = together.predict(structures)
     backwards = together.predict(structures[::-1])[::-1]

@@ -86,8 +86,8 @@ def test_the_funnel_counts_what_was_done(scouted: SearchResult) -> None:
     funnel = scouted.funnel
     record = Record(scouted.folder / "campaign.db")
     tasks = record.tasks("reference")
-    assert funnel.sampling == 5  # three distortions, Unperturbed, Dimer
-    assert funnel.scouted == 5
+    assert funnel.sampling == 4  # three distortions and Unperturbed; explicit distortions make no Dimer
+    assert funnel.scouted == 4
     assert funnel.candidates == len(tasks)
     assert funnel.reference_calls == sum(len(record.frames(task.key)) for task in tasks)
     assert funnel.surrogate_calls == sum(len(record.frames(task.key)) for task in record.tasks("scout"))
@@ -98,7 +98,7 @@ def test_every_sampling_structure_is_accounted_for(scouted: SearchResult) -> Non
     led = [label for item in result.minima for label in item.sampled_by]
     aside = [label for label, _ in result.set_aside]
     assert sorted(led + aside) == sorted(
-        ["Unperturbed", "Dimer", "Bond_Distortion_-60.0%", "Bond_Distortion_-30.0%", "Bond_Distortion_30.0%"]
+        ["Unperturbed", "Bond_Distortion_-60.0%", "Bond_Distortion_-30.0%", "Bond_Distortion_30.0%"]
     )
 
 
@@ -147,7 +147,7 @@ def test_stages_one_by_one_give_the_same_answer(host: Path, tmp_path: Path, scou
     folder = tmp_path / "stages"
     first = search(host, folder, settings(), until=Until.SAMPLING)
     assert first.minima == ()
-    assert (folder / "v_Mg_0" / "Dimer" / "POSCAR").is_file()
+    assert (folder / "v_Mg_0" / "Unperturbed" / "POSCAR").is_file()
     from defectscout.core.progress import SilentProgress
 
     assert resume(folder, Until.CANDIDATES, SilentProgress())["v_Mg_0"].candidates.n_minima >= 2
@@ -173,8 +173,11 @@ def test_folders_that_hold_something_else(host: Path, tmp_path: Path, scouted: S
     with pytest.raises(CampaignError, match="not empty"):
         search(host, other, settings())
     assert [path.name for path in other.iterdir()] == ["chapter1.tex"]
+    from ase.build import bulk
+    from ase.io import write
+
     host2 = tmp_path / "MgS.cif"
-    host2.write_text(host.read_text().replace("5.8", "5.9"))
+    write(host2, bulk("MgS", "rocksalt", a=5.9))
     with pytest.raises(CampaignError, match="another host"):
         search(host2, scouted.folder, settings())
 
@@ -228,11 +231,11 @@ def test_kill_and_resume(stage: str, host: Path, tmp_path: Path, scouted: Search
         "if __name__ == '__main__':\n"
         f"    search({str(host)!r}, {str(folder)!r}, settings())\n"
     )
-    process = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
-    evaluations = _wait_for(folder, stage, 8, process)
+    slowly = {**os.environ, "MODEL_CRYSTAL_DELAY": "0.05"}
+    process = subprocess.Popen([sys.executable, str(script)], env=slowly, start_new_session=True)
+    _wait_for(folder, stage, 4, process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert evaluations >= 8
     again = search(host, folder, settings())
     assert again.ground_state.minimum.energy == pytest.approx(scouted.ground_state.minimum.energy, abs=1e-6)
     assert [item.candidates for item in again.minima] == [item.candidates for item in scouted.minima]
@@ -240,7 +243,7 @@ def test_kill_and_resume(stage: str, host: Path, tmp_path: Path, scouted: Search
     assert again.host.evaluations == scouted.host.evaluations
 
 
-def _wait_for(folder: Path, stage: str, evaluations: int, process: subprocess.Popen[bytes]) -> int:
+def _wait_for(folder: Path, stage: str, evaluations: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until a stage has spent some force calls, reading the record as a bystander."""
     import sqlite3
 
@@ -258,5 +261,5 @@ def _wait_for(folder: Path, stage: str, evaluations: int, process: subprocess.Po
         except sqlite3.OperationalError:
             continue
         if found is not None and found >= evaluations:
-            return int(found)
+            return
     raise AssertionError(f"the search never came to {stage}")

@@ -191,10 +191,7 @@ def _of_the_agreement(evidence: Evidence) -> list[tuple[Level, str]]:
     measured = evidence.agreement
     if measured is None or measured.n_frames == 0:
         return [("moderate", "How well the surrogate agrees with the reference on this defect was not measured.")]
-    numbers = (
-        f"(force MAE {measured.force_mae:.2f} eV/Å, force cosine {measured.force_cosine:.2f}, "
-        f"energy ranks ρ = {measured.spearman:.2f}, {_count(measured.n_frames, 'frame')})"
-    )
+    numbers = _numbers(measured)
     if (
         measured.force_cosine < POOR_FORCE_COSINE
         or measured.spearman < POOR_SPEARMAN
@@ -210,6 +207,20 @@ def _of_the_agreement(evidence: Evidence) -> list[tuple[Level, str]]:
         verdict = "could not be fully compared with" if undetermined else "agrees only roughly with"
         return [("moderate", f"On this defect the surrogate {verdict} the reference {numbers}.")]
     return []
+
+
+def _numbers(measured: Agreement) -> str:
+    """The measured numbers in brackets, without those that the frames do not determine."""
+    told = [
+        f"{name} {value:.2f}{unit}"
+        for name, value, unit in (
+            ("force MAE", measured.force_mae, " eV/Å"),
+            ("force cosine", measured.force_cosine, ""),
+            ("rank correlation of the energies", measured.spearman, ""),
+        )
+        if np.isfinite(value)
+    ]
+    return f"({', '.join([*told, _count(measured.n_frames, 'frame')])})"
 
 
 def _of_the_chemistry(evidence: Evidence) -> list[tuple[Level, str]]:

@@ -49,18 +49,14 @@ def _check_cell(structure: Structure, source: str) -> None:
     if len(structure) == 0:
         raise HostError(f"{source}: the structure has no atoms. Give a crystal structure.")
     if not np.isfinite(structure.lattice.matrix).all() or not np.isfinite(structure.frac_coords).all():
-        raise HostError(
-            f"{source}: lattice or coordinates hold values that are not finite numbers. Correct the file."
-        )
+        raise HostError(f"{source}: lattice or coordinates hold values that are not finite numbers. Correct the file.")
     if abs(structure.lattice.volume) < 1e-3 * len(structure):
         raise HostError(
             f"{source}: the lattice vectors span a volume of {abs(structure.lattice.volume):.3g} Å³ for "
             f"{len(structure)} atoms, so that they are not a crystal's cell. Correct the lattice vectors (in Å)."
         )
     if not all(structure.lattice.pbc):
-        open_axes = ", ".join(
-            axis for axis, periodic in zip("abc", structure.lattice.pbc, strict=True) if not periodic
-        )
+        open_axes = ", ".join(axis for axis, periodic in zip("abc", structure.lattice.pbc, strict=True) if not periodic)
         raise HostError(
             f"{source}: the structure is not periodic along {open_axes}. Defects are made in three-dimensional "
             "crystals: give a cell that is periodic along all three vectors."
@@ -71,9 +67,9 @@ def _check_occupancy(structure: Structure, source: str) -> None:
     partial = [site for site in structure if not site.is_ordered]
     if partial:
         raise HostError(
-            f"{source}: {len(partial)} of {len(structure)} sites are partially occupied or shared by several "
-            f"species: {_listed([_site_name(site) for site in partial])}. A defect search needs an ordered "
-            "structure: give an ordered approximant or an alloy supercell with one atom on each site."
+            f"{source}: {len(partial)} of {len(structure)} sites do not hold exactly one atom of one element "
+            f"(partial or shared occupancy): {_listed([_site_name(site) for site in partial])}. A defect search needs "
+            "an ordered structure: give an ordered approximant or an alloy supercell with one atom on each site."
         )
 
 
@@ -147,7 +143,8 @@ def planar_gaps(structure: Structure) -> FloatArray:
 
 def _site_name(site: PeriodicSite) -> str:
     x, y, z = site.frac_coords
-    return f"{site.species_string} at ({x:.3f}, {y:.3f}, {z:.3f})"
+    name = site.specie.symbol if site.is_ordered else site.species_string
+    return f"{name} at ({x:.3f}, {y:.3f}, {z:.3f})"
 
 
 def _numbered(structure: Structure, index: int) -> str:

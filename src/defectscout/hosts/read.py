@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from defectscout.core.errors import HostError, InputFileError, MissingExtraError
 from defectscout.hosts.quiet import silenced
@@ -52,17 +52,22 @@ def read_structure(source: str) -> Structure:
     except (InputFileError, HostError):
         raise
     except Exception as error:  # parsers raise whatever they stumble over
-        raise InputFileError(_malformed(path, head, error)) from error
+        raise InputFileError(_malformed(path, head, error, warnings)) from error
     made_up = [text for text in warnings if "cannot be determined" in text and "POSCAR" in text]
     if made_up:
         raise InputFileError(
             f"{path}: the POSCAR does not name its elements (VASP 4 format). Write the element symbols into line 6, "
             "above the numbers of atoms."
         )
-    incomplete = [text for text in warnings if "No structure parsed for section" in text]
-    if incomplete:
+    incomplete = [
+        text
+        for text in warnings
+        if "No structure parsed for section" in text or "Missing elements" in text or "Incorrect stoichiometry" in text
+    ]
+    if incomplete and structure.is_ordered:  # of partial occupancies the check of the host speaks
         raise InputFileError(
-            f"{path}: a part of the CIF cannot be read: {_one_line(incomplete[0])} Correct or remove that part."
+            f"{path}: the CIF's structure is not what the CIF says it is: {_one_line(incomplete[0])} Add the atoms "
+            "that are missing, or correct the part that is wrong."
         )
     if len(structure) == 0:
         raise InputFileError(f"{path} holds a cell without atoms. {_REMEDY}")
@@ -118,10 +123,15 @@ def _checked_head(path: Path) -> bytes:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    openers: dict[str, Callable[..., IO[bytes]]] = {
-        ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
-    }  # fmt: skip
-    return openers.get(path.suffix.lower(), open)(path, "rb")
+    match path.suffix.lower():
+        case ".gz":
+            return cast(IO[bytes], gzip.open(path, "rb"))
+        case ".bz2":
+            return bz2.open(path, "rb")
+        case ".xz" | ".lzma":
+            return lzma.open(path, "rb")
+        case _:
+            return path.open("rb")
 
 
 def _reader(path: Path) -> Callable[[Path], Structure]:
@@ -143,7 +153,7 @@ def _from_cif(path: Path) -> Structure:
     with _opened(path) as stream:
         text = stream.read().decode("utf-8", errors="replace")
     parser = CifParser.from_str(text)
-    structures = parser.parse_structures(primitive=False, check_occu=False)
+    structures = parser.parse_structures(primitive=False)
     # Blocks of equal name overwrite each other in the parser, so they are counted in the text too.
     cells = len(re.findall(r"^\s*_cell_length_a\b", text, flags=re.MULTILINE | re.IGNORECASE))
     _only_one(path, max(len(structures), cells), "data blocks with a cell")
@@ -266,13 +276,20 @@ def _from_materials_project(identifier: str) -> Structure:
     return structure
 
 
-def _malformed(path: Path, head: bytes, error: Exception) -> str:
-    kind = type(error).__name__
-    said = _one_line(str(error)) or kind + "."
-    place = getattr(error, "position", None) or getattr(error, "lineno", None)
-    line = place[0] if isinstance(place, tuple) else place
-    if line is None and (found := _offending_line(path, said)):
-        line = found
+def _malformed(path: Path, head: bytes, error: Exception, warnings: list[str]) -> str:
+    said = _one_line(str(error))
+    if isinstance(error, (IndexError, EOFError, StopIteration)):
+        said = "it ends too early, or is of another format."
+    elif isinstance(error, (AttributeError, TypeError, AssertionError)) or not said:
+        said = f"no parser knows its format ({type(error).__name__})."
+    reasons = [text.split("\n", 1)[1] for text in warnings if text.startswith("No structure parsed for section")]
+    if isinstance(error, KeyError) or (reasons and reasons[0].startswith("'")):
+        said = f"the entry {_one_line(reasons[0] if reasons else str(error)).rstrip('.')} is missing."
+    elif reasons:  # pymatgen's CIF parser keeps the reason for its warnings
+        said = _one_line(reasons[0])
+    if said.startswith("Occupancy"):
+        said = f"atoms coincide, or occupancies of a site sum to more than 1 ({said.rstrip('.')})."
+    line = getattr(error, "lineno", None) or _offending_line(path, said)
     where = f" (line {line})" if line else ""
     text = re.search(rb"[\x20-\x7e]{1,40}", head)
     begins = f" It begins with '{text.group().decode()}'." if text else ""
@@ -284,9 +301,10 @@ def _offending_line(path: Path, said: str) -> int | None:
     quoted = re.search(r"'([^']{1,60})'", said)
     if not quoted:
         return None
+    value = quoted.group(1).replace("\\n", "").strip()
     with _opened(path) as stream:
         lines = stream.read(1 << 20).decode("utf-8", errors="replace").splitlines()
-    hits = [number for number, line in enumerate(lines, 1) if quoted.group(1) in line]
+    hits = [number for number, line in enumerate(lines, 1) if value and value in line]
     return hits[0] if len(hits) == 1 else None
 
 

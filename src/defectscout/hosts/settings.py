@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, field_validator
 
 from defectscout.core.settings import Settings
 
@@ -14,20 +15,22 @@ class HostSettings(Settings):
     min_distance: float = Field(
         0.6, gt=0, description="sites closer than this fraction of the sum of their covalent radii overlap"
     )
-    max_gap: float = Field(
-        7.0, gt=0, description="an empty gap between planes of atoms wider than this is vacuum, Å"
-    )
+    max_gap: float = Field(7.0, gt=0, description="an empty gap between planes of atoms wider than this is vacuum, Å")
     keep: bool = Field(False, description="take cell and positions as they are, without relaxing them")
     fmax: float = Field(0.01, gt=0, description="largest force at the end of the host relaxation, eV/Å")
     smax: float = Field(0.1, gt=0, description="largest stress component at its end, GPa")
     max_steps: int = Field(200, ge=1, description="step limit of the host relaxation")
-    rattle: float = Field(0.05, ge=0, description="standard deviation of the rattle in the stability test, Å; 0 skips it")
+    rattle: float = Field(
+        0.05, ge=0, description="standard deviation of the rattle in the stability test, Å; 0 skips it"
+    )
     stability_steps: int = Field(60, ge=1, description="step limit of the stability test")
     max_length_change: float = Field(
         0.06, gt=0, description="a lattice parameter that changes by a larger fraction means an unstable host"
     )
     max_energy_gain: float = Field(
-        0.005, gt=0, description="energy that breaking the symmetry may gain, eV/atom, before the host counts as unstable"
+        0.005,
+        gt=0,
+        description="energy that breaking the symmetry may gain, eV/atom, before the host counts as unstable",
     )
     accept_unstable: bool = Field(False, description="go on with a host that is unstable on the reference's surface")
 
@@ -40,8 +43,23 @@ class SupercellSettings(Settings):
     )
     min_atoms: int = Field(50, ge=1, description="least number of atoms")
     max_growth: float = Field(
-        1.5, ge=1, description="how many times larger than the smallest possible supercell one that keeps the host's point group may be"
+        1.5,
+        ge=1,
+        description="how many times larger than the smallest possible supercell one that keeps the host's point "
+        "group may be",
     )
     matrix: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]] | None = Field(
         None, description="supercell matrix, rows in units of the primitive cell's vectors; overrides the search"
     )
+
+    @field_validator("matrix")
+    @classmethod
+    def _spans_a_cell(cls, matrix: tuple[tuple[int, int, int], ...] | None) -> tuple[tuple[int, int, int], ...] | None:
+        if matrix is None:
+            return None
+        determinant = round(float(np.linalg.det(np.array(matrix))))
+        if determinant == 0:
+            raise ValueError("the determinant is zero: the three rows must be independent")
+        if determinant < 0:
+            raise ValueError("the determinant is negative, which makes a left-handed cell: negate all nine entries")
+        return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,8 +58,8 @@ def choose_supercell(primitive: Structure, settings: SupercellSettings, source: 
         symprec: symmetry tolerance, Å.
 
     Raises:
-        SupercellError: no supercell fulfils the settings, or the explicit matrix is
-            singular or brings images closer than the image distance.
+        SupercellError: no supercell fulfils the settings, or the explicit matrix brings
+            images closer than the image distance.
     """
     if settings.matrix is not None:
         matrix = _checked_matrix(primitive, settings)
@@ -140,28 +141,33 @@ def fold_to_primitive(host: Host, supercell: Structure) -> Structure:
     if [s.specie.symbol for s in supercell] != [s.specie.symbol for s in host.supercell]:
         raise HostError(f"{host.source}: the relaxed supercell has other atoms than the host's supercell.")
     matrix = np.rint(host.supercell_matrix).astype(np.int64)
-    order = _order(host, matrix)
     before = host.supercell.frac_coords @ matrix
     moved = supercell.frac_coords - host.supercell.frac_coords
     moved = (moved - np.round(moved)) @ matrix
     images = len(host.supercell) // len(host.primitive)
-    owner = np.empty(len(order), dtype=int)
-    owner[order] = np.arange(len(order))
     total = np.zeros((len(host.primitive), 3))
     coords = np.asarray(host.primitive.frac_coords)
-    for index, site in enumerate(_primitive_index(host)[owner]):
+    for index, site in enumerate(primitive_sites(host)):
         offset = before[index] - coords[site]
         total[site] += offset - np.round(offset) + moved[index]
     lattice = np.linalg.inv(matrix) @ supercell.lattice.matrix
     return Structure(Lattice(lattice), host.primitive.species, wrapped(coords + total / images))
 
 
-def _primitive_index(host: Host) -> IntArray:
-    """For each atom of `repeated(host.primitive, ...)`, its atom in the primitive cell."""
+def primitive_sites(host: Host) -> IntArray:
+    """For each atom of the supercell, the atom of the primitive cell that it is an image of.
+
+    Returns:
+        Shape (n_atoms,), indices in `host.primitive`.
+
+    Raises:
+        HostError: if the supercell is no repetition of the primitive cell.
+    """
     symbols = [site.specie.symbol for site in host.primitive]
     images = len(host.supercell) // len(host.primitive)
     grouped = [k for name in dict.fromkeys(symbols) for k, symbol in enumerate(symbols) if symbol == name]
-    return np.repeat(np.array(grouped, dtype=np.int64), images)
+    owners = np.repeat(np.array(grouped, dtype=np.int64), images)
+    return np.asarray(owners[_order(host, np.rint(host.supercell_matrix).astype(np.int64))])
 
 
 def _order(host: Host, matrix: IntArray) -> IntArray:
@@ -172,8 +178,6 @@ def _order(host: Host, matrix: IntArray) -> IntArray:
         difference -= np.round(difference)
         if np.abs(difference @ plain.lattice.matrix).max() < 0.1:
             return np.arange(len(plain))
-    from collections import Counter
-
     numbers, plain_numbers = host.supercell.atomic_numbers, plain.atomic_numbers
     order = np.full(len(plain), -1)
     if Counter(numbers) == Counter(plain_numbers):
@@ -200,27 +204,12 @@ def _lattice_points(matrix: IntArray) -> IntArray:
 
 def _checked_matrix(primitive: Structure, settings: SupercellSettings) -> IntArray:
     matrix = np.array(settings.matrix, dtype=np.int64)
-    if round(float(np.linalg.det(matrix))) == 0:
-        raise SupercellError(
-            f"The supercell matrix {matrix.tolist()} has a determinant of zero: its rows do not span a cell. "
-            "Give three independent rows."
-        )
-    if np.linalg.det(matrix) * np.linalg.det(primitive.lattice.matrix) < 0:
-        raise SupercellError(
-            f"The supercell matrix {matrix.tolist()} makes a left-handed cell. Change the sign of all entries."
-        )
     distance = shortest_vector(matrix @ primitive.lattice.matrix)
     if distance < settings.min_image_distance - 1e-3:
         raise SupercellError(
             f"The supercell matrix {matrix.tolist()} brings periodic images within {distance:.2f} Å of each other, "
             f"closer than the least image distance of {settings.min_image_distance:g} Å. Give a larger matrix, or "
             "lower min_image_distance."
-        )
-    atoms = len(primitive) * round(abs(float(np.linalg.det(matrix))))
-    if atoms < settings.min_atoms:
-        raise SupercellError(
-            f"The supercell matrix {matrix.tolist()} gives {atoms} atoms, fewer than min_atoms = "
-            f"{settings.min_atoms}. Give a larger matrix, or lower min_atoms."
         )
     return matrix
 
@@ -274,20 +263,18 @@ def _nicest_basis(forms: IntArray, lattice: FloatArray, conventional: IntArray) 
     return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
-def _basis(
-    form: IntArray, lattice: FloatArray, conventional: IntArray
-) -> tuple[tuple[int, float, float], IntArray]:
+def _basis(form: IntArray, lattice: FloatArray, conventional: IntArray) -> tuple[tuple[int, float, float], IntArray]:
     """Sort key (kind of expansion, image distance, compactness) and basis of one sublattice."""
     from pymatgen.core import Lattice
 
     index = round(float(np.linalg.det(form)))
-    for rank, cell in enumerate((np.eye(3, dtype=np.int64), conventional)):
-        multiples = [_least_multiple(form, row) for row in cell]
-        basis = np.diag(multiples) @ cell
-        if round(abs(float(np.linalg.det(basis)))) == index:
-            break
+    cells = (np.eye(3, dtype=np.int64), conventional)
+    diagonal = [np.diag([_least_multiple(form, row) for row in cell]) @ cell for cell in cells]
+    fitting = [(rank, basis) for rank, basis in enumerate(diagonal) if round(abs(float(np.linalg.det(basis)))) == index]
+    if fitting:
+        rank, basis = fitting[0]
     else:
-        rank = 2
+        rank = len(diagonal)
         reduced = Lattice(form @ lattice).get_lll_reduced_lattice().matrix
         basis = np.rint(reduced @ np.linalg.inv(lattice)).astype(np.int64)
     if np.linalg.det(basis) < 0:

@@ -126,7 +126,7 @@ def nearest_sites(
     difference -= np.round(difference)
     distance = ((difference @ lattice) ** 2).sum(axis=-1)
     distance[numbers[:, None] != numbers[None, :]] = np.inf
-    return distance.argmin(axis=1)
+    return np.asarray(distance.argmin(axis=1))
 
 
 def wrapped(coords: FloatArray) -> FloatArray:

@@ -73,7 +73,6 @@ def drift(defect: Defect, atoms: Atoms) -> FloatArray:
         vectors, lengths = find_mic(far - guess, atoms.cell, pbc=True)
         if np.median(lengths) < least - 1e-9:
             best, residuals, least = guess, np.asarray(vectors, dtype=float), float(np.median(lengths))
-    # The shift by the coarse centre keeps atoms that moved far on their nearest image.
     return np.asarray(best + _geometric_median(residuals), dtype=float)
 
 

@@ -39,7 +39,7 @@ def _adapters() -> dict[str, EntryPoint]:
 
 def _unknown(name: str) -> str:
     known = available_references()
-    closest = difflib.get_close_matches(name.lower(), known, n=1)
+    closest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
     hint = f" Did you mean '{closest[0]}'?" if closest else ""
     return (
         f"There is no reference called '{name}'.{hint} There are: {', '.join(known)}. Any ASE calculator can be "

@@ -57,7 +57,8 @@ class Worker:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in kill()
         near, far = Pipe()
         life_read, self._life = os.pipe()
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        # Waiting threads sleep: spinning ones cost a busy machine more than they save.
+        environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
         try:
             self._process = subprocess.Popen(

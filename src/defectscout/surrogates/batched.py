@@ -12,6 +12,7 @@ from ase import Atoms
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import FloatArray, Prediction
 from defectscout.surrogates.base import SurrogateInfo
+from defectscout.surrogates.device import reproducible
 from defectscout.surrogates.elements import check_elements
 from defectscout.surrogates.neighbourhood import Neighbourhood, neighbourhoods
 
@@ -27,12 +28,14 @@ class BatchedSurrogate:
         info: what is recorded of it.
         cutoff: radius within which atoms see each other, Å.
         structures_at_once: most structures in one graph.
+        device: where the model is, in torch's words.
         evaluate: the model; its `model` attribute is the torch module.
     """
 
     info: SurrogateInfo
     cutoff: float
     structures_at_once: int
+    device: str
     evaluate: Evaluate
 
     def predict(self, structures: Sequence[Atoms]) -> list[Prediction]:
@@ -54,7 +57,7 @@ class BatchedSurrogate:
 
     def _evaluate(self, batch: Sequence[Neighbourhood], start: int) -> list[Prediction]:
         try:
-            with warnings.catch_warnings():  # deprecations inside the models' packages
+            with reproducible(self.device), warnings.catch_warnings():  # deprecations inside the models' packages
                 warnings.simplefilter("ignore")
                 return self.evaluate(batch)
         except RuntimeError as error:  # what torch raises, memory that ran out included

@@ -69,7 +69,11 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
     )
     converter = model.graph_converter
     return BatchedSurrogate(
-        info, float(converter.atom_graph_cutoff), structures_at_once(settings, device), ChgnetEvaluate(model, device)
+        info,
+        float(converter.atom_graph_cutoff),
+        structures_at_once(settings, device),
+        device,
+        ChgnetEvaluate(model, device),
     )
 
 

@@ -64,7 +64,11 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
         elements=frozenset(chemical_symbols[int(number)] for number in model.atomic_numbers),
     )
     return BatchedSurrogate(
-        info, float(model.r_max), structures_at_once(settings, device), MaceEvaluate(model, device, _head(model, name))
+        info,
+        float(model.r_max),
+        structures_at_once(settings, device),
+        device,
+        MaceEvaluate(model, device, _head(model, name)),
     )
 
 

@@ -85,7 +85,11 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
         tuned=stated_tuned(record.get("metadata")),
     )
     return BatchedSurrogate(
-        info, float(potential.model.cutoff), structures_at_once(settings, device), MatglEvaluate(potential, device)
+        info,
+        float(potential.model.cutoff),
+        structures_at_once(settings, device),
+        device,
+        MatglEvaluate(potential, device),
     )
 
 
@@ -155,6 +159,11 @@ def _potential(folder: Path, family: str, name: str) -> Any:
         raise ModelFileError(
             f"The surrogate '{name}' cannot be loaded: '{folder}' holds a {found} model, not {family}. "
             "Put the family that it is of before the colon."
+        )
+    if getattr(model, "is_intensive", False):
+        raise ModelFileError(
+            f"The surrogate '{name}' cannot be loaded: the model in '{folder}' is intensive: its energy "
+            "does not grow with the number of atoms. Use one that was made with is_intensive=False."
         )
     if getattr(potential, "calc_charge", False) or getattr(model, "include_state", False):
         raise ModelFileError(

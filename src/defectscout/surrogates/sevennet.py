@@ -63,7 +63,7 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
         tuned=tuned,
     )
     return BatchedSurrogate(
-        info, float(model.cutoff), structures_at_once(settings, device), SevenNetEvaluate(model, device)
+        info, float(model.cutoff), structures_at_once(settings, device), device, SevenNetEvaluate(model, device)
     )
 
 

@@ -55,7 +55,7 @@ def answer(
     from pymatgen.io.ase import AseAtomsAdaptor
 
     candidates = read_candidates(campaign)
-    states = electronic_states(campaign, defects)
+    states = electronic_states(campaign.settings, defects)
     agreements = _agreements(campaign, defects, progress)
     results = {
         defect.label: _defect_result(
@@ -194,7 +194,7 @@ def _agreements(campaign: Campaign, defects: Sequence[Defect], progress: Progres
             missing[defect.label] = frames
     if not missing:
         return known
-    surrogate = load_checked_surrogate(campaign, defects)
+    surrogate = load_checked_surrogate(campaign.settings, defects)
     for label, frames in missing.items():
         try:
             known[label] = agreement(frames, surrogate.predict([frame.atoms for frame in frames]))

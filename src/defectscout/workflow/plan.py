@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from defectscout.core.defect import Defect
 from defectscout.core.progress import Progress
 from defectscout.hosts.settings import HostSettings
+from defectscout.relaxation.process import available_cores
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.defects import make_defects
 from defectscout.workflow.stages.host import read_host, why_kept
+from defectscout.workflow.stages.reference import electronic_states
+from defectscout.workflow.stages.scout import load_checked_surrogate
 
 TYPICAL_SCOUTING_STEPS = 75
 """Steps of one surrogate relaxation to 0.03 eV/Å (V_Cd in CdTe, CHGNet: 40 to 110)."""
@@ -102,9 +105,9 @@ def plan(host: str, settings: SearchSettings, progress: Progress) -> Plan:
         defects=tuple(plans),
         surrogate_calls=total * TYPICAL_SCOUTING_STEPS if scouting else 0,
         reference_calls=(typical * steps, total * steps) if has_reference else (0, 0),
-        surrogate_seconds=_time_surrogate(defects[0], settings) if scouting else None,
-        reference_seconds=_time_reference(defects[0], settings) if has_reference else None,
-        workers=settings.reference.workers or os.cpu_count() or 1,
+        surrogate_seconds=_time_surrogate(defects, settings) if scouting else None,
+        reference_seconds=_time_reference(defects, settings) if has_reference else None,
+        workers=settings.reference.workers or available_cores(),
     )
 
 
@@ -112,24 +115,20 @@ def _host_calls(settings: HostSettings) -> int:
     return TYPICAL_HOST_CALLS if settings.rattle else TYPICAL_HOST_CALLS // 2
 
 
-def _time_surrogate(defect: Defect, settings: SearchSettings) -> float:
-    from defectscout.surrogates.registry import check_elements, load_surrogate
-
-    surrogate = load_surrogate(settings.surrogate)
-    check_elements(surrogate.info, sorted(set(defect.atoms.get_chemical_symbols())))
-    surrogate.predict([defect.atoms])  # the first call of a model also warms it up
+def _time_surrogate(defects: Sequence[Defect], settings: SearchSettings) -> float:
+    surrogate = load_checked_surrogate(settings, defects)
+    atoms = defects[0].atoms
+    surrogate.predict([atoms])  # the first call of a model also warms it up
     begin = time.perf_counter()
-    surrogate.predict([defect.atoms] * 2)
+    surrogate.predict([atoms] * 2)
     return (time.perf_counter() - begin) / 2
 
 
-def _time_reference(defect: Defect, settings: SearchSettings) -> float:
-    from defectscout.references.registry import load_reference
+def _time_reference(defects: Sequence[Defect], settings: SearchSettings) -> float:
     from defectscout.relaxation.pool import evaluate_in_worker
 
-    reference = load_reference(settings.reference.name)
-    reference.check_elements(sorted(set(defect.atoms.get_chemical_symbols())))
-    with evaluate_in_worker(settings.reference.name, defect.charge, 1) as evaluate:
+    electronic_states(settings, defects)  # raises for an element that it lacks
+    with evaluate_in_worker(settings.reference.name, defects[0].charge, 1) as evaluate:
         begin = time.perf_counter()
-        evaluate(defect.atoms)
+        evaluate(defects[0].atoms)
         return time.perf_counter() - begin

@@ -13,7 +13,9 @@ from defectscout.core.errors import CampaignError, InputFileError, NothingFoundE
 from defectscout.core.progress import Progress, SilentProgress
 from defectscout.workflow.answer import answer
 from defectscout.workflow.campaign import (
+    RECORD_NAME,
     Campaign,
+    Source,
     fork_campaign,
     open_campaign,
     reopen_campaign,
@@ -25,8 +27,8 @@ from defectscout.workflow.inputs import INPUTS_FOLDER, InputsWritten, write_inpu
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.candidates import DefectCandidates, choose_candidates, read_candidates
-from defectscout.workflow.stages.defects import prepare_defects
-from defectscout.workflow.stages.host import HostReport, prepare_host
+from defectscout.workflow.stages.defects import make_defects, prepare_defects
+from defectscout.workflow.stages.host import HostReport, prepare_host, read_host
 from defectscout.workflow.stages.reference import electronic_states, relax_candidates
 from defectscout.workflow.stages.sampling import prepare_sampling
 from defectscout.workflow.stages.scout import load_checked_surrogate, scout
@@ -83,12 +85,25 @@ def search(
     settings = settings or SearchSettings()
     progress = progress or SilentProgress()
     folder, source = Path(output), source_of(str(host))
+    check_before_writing(folder, source, settings)
     if fork:
         folder = fork_campaign(folder, settings, source)
         progress.message(f"Forked to {folder}.")
     calls = baseline_calls(Path(baseline)) if baseline is not None else {}
     with open_campaign(folder, settings, source) as campaign:
         return run_stages(campaign, calls, until, progress)
+
+
+def check_before_writing(folder: Path, source: Source, settings: SearchSettings) -> None:
+    """Find every mistake in the input of a new campaign before anything is written or spent.
+
+    Raises:
+        DefectscoutError: what the search itself would have raised later on.
+    """
+    if (folder / RECORD_NAME).exists():
+        return
+    host = read_host(source.name, settings)
+    _check_methods(settings, make_defects(source.name, host, settings.defects))
 
 
 def resume(folder: Path, until: Until, progress: Progress) -> SearchResult:
@@ -101,7 +116,6 @@ def prepare(campaign: Campaign, progress: Progress) -> Prepared:
     """The host and its defects, and their sampling structures."""
     host, report = prepare_host(campaign, progress)
     defects = prepare_defects(campaign, host, progress)
-    _check_methods(campaign, defects)
     prepare_sampling(campaign, defects, progress)
     return Prepared(host, report, defects)
 
@@ -184,15 +198,15 @@ def collect_results(folder: Path, source: Path | None, progress: Progress) -> Se
         return result
 
 
-def _check_methods(campaign: Campaign, defects: Sequence[Defect]) -> None:
-    """Find out that an element or a package is missing before anything is spent."""
-    electronic_states(campaign, defects)
-    if campaign.settings.strategy == "scout" and campaign.record.read_document("surrogate") is None:
-        load_checked_surrogate(campaign, defects)
+def _check_methods(settings: SearchSettings, defects: Sequence[Defect]) -> None:
+    """Find out that an element or a package is missing."""
+    electronic_states(settings, defects)
+    if settings.strategy == "scout":
+        load_checked_surrogate(settings, defects)
 
 
 def _say_defects(campaign: Campaign, prepared: Prepared, progress: Progress) -> None:
-    states = electronic_states(campaign, prepared.defects)
+    states = electronic_states(campaign.settings, prepared.defects)
     for defect in prepared.defects:
         kind = "holes" if defect.excess_charge >= 0 else "excess electrons"
         state = states.get(defect.label)

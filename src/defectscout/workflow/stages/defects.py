@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from defectscout.core.defect import Defect, Host
-from defectscout.core.errors import DefectSelectionError
 from defectscout.core.progress import Progress
 from defectscout.defects.settings import DefectSettings
 from defectscout.workflow.campaign import Campaign
@@ -16,19 +15,14 @@ def make_defects(source: str, host: Host, settings: DefectSettings) -> tuple[Def
     Raises:
         DefectSelectionError: if the selection matches nothing.
     """
+    from defectscout.defects.existing import select_defects
     from defectscout.defects.from_json import read_defects
-    from defectscout.defects.generate import generate_defects, select_defects
+    from defectscout.defects.generate import generate_defects
     from defectscout.hosts.read import is_doped_json
 
     if is_doped_json(source):
-        defects = select_defects(read_defects(source)[1], settings)
-    else:
-        defects = generate_defects(host, settings)
-    if not defects:
-        raise DefectSelectionError(
-            f"No defect of {host.formula} matches {', '.join(settings.select)} in charge states {settings.charges}."
-        )
-    return defects
+        return select_defects(read_defects(source)[1], settings)
+    return generate_defects(host, settings)
 
 
 def prepare_defects(campaign: Campaign, host: Host, progress: Progress) -> tuple[Defect, ...]:

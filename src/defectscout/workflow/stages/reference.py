@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,13 +12,14 @@ from defectscout.references.base import ElectronicState
 from defectscout.relaxation.records import Checkpoint
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import Task, TaskKey
+from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
 from defectscout.workflow.stages.convergence import ConvergenceMeter
 
 _SEPARATOR = "/"
 
 
-def electronic_states(campaign: Campaign, defects: Sequence[Defect]) -> dict[str, ElectronicState]:
+def electronic_states(settings: SearchSettings, defects: Sequence[Defect]) -> dict[str, ElectronicState]:
     """Charge and spin that the reference uses for each defect, by its label.
 
     Raises:
@@ -27,9 +27,9 @@ def electronic_states(campaign: Campaign, defects: Sequence[Defect]) -> dict[str
     """
     from defectscout.references.registry import load_reference
 
-    if campaign.settings.reference.name == "none":
+    if settings.reference.name == "none":
         return {}
-    reference = load_reference(campaign.settings.reference.name)
+    reference = load_reference(settings.reference.name)
     states = {}
     for defect in defects:
         reference.check_elements(sorted(set(defect.atoms.get_chemical_symbols())))
@@ -72,7 +72,7 @@ def relax_candidates(
         campaign.settings.reference.name,
         jobs,
         campaign.settings.refinement,
-        workers=min(campaign.settings.reference.workers or os.cpu_count() or 1, len(jobs)),
+        workers=campaign.settings.reference.workers,
         on_step=_keeper(campaign, meter, progress),
         on_finish=_finisher(campaign, meter, progress),
     )

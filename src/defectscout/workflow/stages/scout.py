@@ -14,13 +14,14 @@ from defectscout.relaxation.records import Checkpoint, Start
 from defectscout.surrogates.base import Surrogate, SurrogateInfo
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import TaskKey
+from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.convergence import ConvergenceMeter
 from defectscout.workflow.stages.sampling import sampling_structures
 
 _INFO = TypeAdapter(SurrogateInfo)
 
 
-def load_checked_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Surrogate:
+def load_checked_surrogate(settings: SearchSettings, defects: Sequence[Defect]) -> Surrogate:
     """The surrogate of the settings, checked against the defects' elements.
 
     Raises:
@@ -29,7 +30,7 @@ def load_checked_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Sur
     """
     from defectscout.surrogates.registry import check_elements, load_surrogate
 
-    surrogate = load_surrogate(campaign.settings.surrogate)
+    surrogate = load_surrogate(settings.surrogate)
     symbols = sorted({symbol for defect in defects for symbol in defect.atoms.get_chemical_symbols()})
     check_elements(surrogate.info, symbols)
     return surrogate
@@ -43,7 +44,7 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
     tasks = campaign.record.tasks("scout")
     if all(task.state.is_finished for task in tasks) and campaign.record.read_document("surrogate"):
         return
-    surrogate = load_checked_surrogate(campaign, defects)
+    surrogate = load_checked_surrogate(campaign.settings, defects)
     campaign.record.write_document("surrogate", _INFO.dump_json(surrogate.info).decode())
     meter = ConvergenceMeter(campaign.settings.scouting)
     progress.stage("scouting", len(tasks))

@@ -1,0 +1,136 @@
+"""Oxidation states of a host's atoms.
+
+doped guesses them as well, but in a subprocess that runs the caller's script a second
+time where the script has no main guard, and with time limits of 25 s that polysulphides
+reach. The same methods run here in the process itself, on the primitive cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from defectscout.core.errors import DefectSelectionError
+from defectscout.core.progress import Progress
+from defectscout.hosts.quiet import silenced
+from defectscout.hosts.symmetry import symmetry_dataset
+
+if TYPE_CHECKING:
+    from doped.core import DefectEntry
+    from pymatgen.core import Structure
+
+_REMEDY = "If they are wrong, give them in the setting oxidation_states, such as {Cd = 2, Te = -2}."
+
+
+def assign_oxidation_states(
+    primitive: Structure, given: Mapping[str, int] | None, symprec: float, progress: Progress
+) -> tuple[int, ...]:
+    """Oxidation state of each atom of the primitive cell.
+
+    The given ones; or else those of the bond-valence method (DOI 10.1107/S0108768190011041,
+    pymatgen's BVAnalyzer), in which an element may have several; or else the most probable
+    set of whole numbers that balances the composition; or else each element's most common
+    one, which does not balance, with a warning.
+
+    Args:
+        primitive: ordered cell.
+        given: state of each element, extrinsic ones allowed; None guesses.
+        symprec: symmetry tolerance, Å.
+        progress: told what was assigned.
+
+    Raises:
+        DefectSelectionError: if `given` lacks an element of the host, or nothing is known
+            of an element.
+    """
+    symbols = [site.specie.symbol for site in primitive]
+    if given is not None:
+        missing = sorted(set(symbols) - given.keys())
+        if missing:
+            raise DefectSelectionError(
+                f"The setting oxidation_states lacks {', '.join(missing)}. Give one for each element of "
+                f"{primitive.composition.reduced_formula}, or leave the setting out to have them guessed."
+            )
+        states: tuple[int, ...] | None = tuple(given[symbol] for symbol in symbols)
+    else:
+        states = _by_bond_valence(primitive, symprec) or _by_composition(primitive)
+    if states is None:
+        states = _most_common(primitive)
+        progress.warn(
+            f"No balanced oxidation states were found for {primitive.composition.reduced_formula}; each element's most "
+            f"common one is taken: {_described(symbols, states)}. They fix which elements are cations and the "
+            f"excess charge of each defect. {_REMEDY}"
+        )
+    elif sum(states):
+        progress.warn(
+            f"The oxidation states {_described(symbols, states)} leave {primitive.composition.reduced_formula} with a "
+            f"charge of {sum(states):+d} e in the primitive cell."
+        )
+    else:
+        progress.message(f"oxidation states: {_described(symbols, states)}")
+    return states
+
+
+def element_oxidation_states(entry: DefectEntry) -> dict[str, float]:
+    """Mean oxidation state of each element of the host that doped's entry was made in.
+
+    Raises:
+        DefectSelectionError: if the entry's host carries no oxidation states.
+    """
+    found: dict[str, list[float]] = {}
+    for site in entry.defect.structure:
+        state = getattr(site.specie, "oxi_state", None)
+        if state is None:
+            raise DefectSelectionError(
+                f"The host of {entry.name} carries no oxidation states. Give them in the setting oxidation_states."
+            )
+        found.setdefault(site.specie.symbol, []).append(float(state))
+    return {symbol: float(np.mean(states)) for symbol, states in found.items()}
+
+
+def _by_bond_valence(primitive: Structure, symprec: float) -> tuple[int, ...] | None:
+    from pymatgen.analysis.bond_valence import BVAnalyzer
+
+    if len(primitive.composition.elements) == 1:
+        return (0,) * len(primitive)
+    orbits = np.asarray(symmetry_dataset(primitive, symprec).equivalent_atoms)
+    for tolerance in (0.1, 0.0):
+        try:
+            with silenced():
+                valences = BVAnalyzer(symm_tol=tolerance).get_valences(primitive)
+        except ValueError:  # no assignment balances the charges
+            continue
+        states = tuple(round(valence) for valence in valences)
+        # Different states on equivalent sites would lower the host's symmetry.
+        symmetric = all(states[k] == states[orbit] for k, orbit in enumerate(orbits))
+        if symmetric and np.allclose(states, valences):
+            return states
+    return None
+
+
+def _by_composition(primitive: Structure) -> tuple[int, ...] | None:
+    with silenced():
+        guesses = primitive.composition.reduced_composition.oxi_state_guesses()
+    for guess in guesses:  # most probable first
+        if all(float(state).is_integer() for state in guess.values()) and any(guess.values()):
+            return tuple(int(guess[site.specie.symbol]) for site in primitive)
+    return None
+
+
+def _most_common(primitive: Structure) -> tuple[int, ...]:
+    states = {}
+    for element in primitive.composition.elements:
+        common = element.common_oxidation_states
+        if not common:
+            raise DefectSelectionError(
+                f"Nothing is known of the oxidation state of {element.symbol} in "
+                f"{primitive.composition.reduced_formula}. Give one for each element in the setting oxidation_states."
+            )
+        states[element.symbol] = int(max(common, key=abs)) if element.X < 2.0 else int(min(common))
+    return tuple(states[site.specie.symbol] for site in primitive)
+
+
+def _described(symbols: Sequence[str], states: Sequence[int]) -> str:
+    pairs = dict.fromkeys(zip(symbols, states, strict=True))
+    return ", ".join(f"{symbol} {state:+d}" if state else f"{symbol} 0" for symbol, state in pairs)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from defectscout.core.defect import Minimum, SamplingStructure
+from defectscout.evaluation.agreement import Agreement
+from defectscout.evaluation.confidence import Evidence, assess, bonds_were_erased
+from minima.vacancy_cases import CUBIC, breathing, dimer, vacancy
+
+GOOD = Agreement(40, 0.05, 0.97, 0.05, 0.98)
+REFERENCE_ONLY = Evidence(
+    surrogate=False, surrogate_tuned=False, agreement=None, has_reference=True, n_sampling=15, n_surrogate_minima=0,
+    erased_bonds=False, n_failed=0, ground_state_converged=True, found_new_bond=True, excess_charge=2,
+    host_accepted_unstable=False,
+)  # fmt: skip
+TUNED = replace(REFERENCE_ONLY, surrogate=True, surrogate_tuned=True, agreement=GOOD, n_surrogate_minima=4)
+UNTOUCHED = replace(TUNED, surrogate_tuned=False)
+NAN = float("nan")
+
+
+def test_the_best_of_each_kind() -> None:
+    assert assess(REFERENCE_ONLY).level == "high"
+    assert assess(TUNED).level == "high"
+    assert assess(UNTOUCHED).level == "moderate"
+    assert assess(REFERENCE_ONLY).reasons == ("Every sampling structure was relaxed with the reference.",)
+
+
+@pytest.mark.parametrize(
+    ("start", "change", "level", "words"),
+    [
+        (REFERENCE_ONLY, {"host_accepted_unstable": True}, "low", "host is unstable"),
+        (REFERENCE_ONLY, {"n_failed": 6}, "low", "6 relaxations failed"),
+        (REFERENCE_ONLY, {"n_failed": 5}, "moderate", "5 relaxations failed"),
+        (REFERENCE_ONLY, {"n_failed": 1}, "moderate", "1 relaxation failed"),
+        (REFERENCE_ONLY, {"ground_state_converged": False}, "moderate", "upper bound"),
+        (REFERENCE_ONLY, {"n_sampling": 4}, "moderate", "Only 4 sampling structures were"),
+        (REFERENCE_ONLY, {"n_sampling": 1}, "moderate", "Only 1 sampling structure was"),
+        (REFERENCE_ONLY, {"found_new_bond": False}, "moderate", "lacks 2 electrons"),
+        (REFERENCE_ONLY, {"found_new_bond": False, "excess_charge": 1}, "high", "Every sampling structure"),
+        (REFERENCE_ONLY, {"found_new_bond": False, "excess_charge": -2}, "high", "Every sampling structure"),
+        (TUNED, {"has_reference": False}, "low", "do not rank"),
+        (TUNED, {"agreement": None}, "moderate", "was not measured"),
+        (TUNED, {"agreement": Agreement(0, NAN, NAN, NAN, NAN)}, "moderate", "was not measured"),
+        (TUNED, {"agreement": Agreement(2, 0.05, 0.97, 0.1, NAN)}, "moderate", "could not be fully compared"),
+        (TUNED, {"agreement": replace(GOOD, spearman=0.4)}, "low", "disagrees with the reference"),
+        (TUNED, {"agreement": replace(GOOD, force_cosine=0.6)}, "low", "force cosine 0.60"),
+        (TUNED, {"agreement": replace(GOOD, force_mae=0.4)}, "low", "force MAE 0.40 eV/Å"),
+        (TUNED, {"agreement": replace(GOOD, spearman=0.8)}, "moderate", "agrees only roughly"),
+        (TUNED, {"agreement": replace(GOOD, force_mae=0.2)}, "moderate", "agrees only roughly"),
+        (TUNED, {"erased_bonds": True}, "moderate", "undid every short bond"),
+        (TUNED, {"erased_bonds": True, "found_new_bond": False}, "low", "dimers may be missing"),
+        (TUNED, {"found_new_bond": False}, "moderate", "every pair of neighbours"),
+        (TUNED, {"n_surrogate_minima": 15}, "moderate", "No two sampling structures"),
+        (UNTOUCHED, {"found_new_bond": False}, "low", "tends to miss them"),
+        (UNTOUCHED, {"erased_bonds": True, "found_new_bond": False, "excess_charge": 0}, "low", "bulk crystals"),
+    ],
+)  # fmt: skip
+def test_each_rule(start: Evidence, change: dict[str, object], level: str, words: str) -> None:
+    found = assess(replace(start, **change))
+    assert found.level == level
+    assert any(words in reason for reason in found.reasons), found.reasons
+
+
+def test_an_untouched_surrogate_is_never_sure() -> None:
+    choices = {
+        "agreement": [None, GOOD],
+        "n_surrogate_minima": [1, 4, 15],
+        "erased_bonds": [True, False],
+        "found_new_bond": [True, False],
+        "excess_charge": [-2, 0, 2],
+        "ground_state_converged": [True, False],
+    }
+    for values in itertools.product(*choices.values()):
+        found = assess(replace(UNTOUCHED, **dict(zip(choices, values, strict=True))))
+        assert found.level != "high"
+        assert found.reasons
+
+
+def test_what_weighs_most_comes_first_and_every_reason_is_a_sentence() -> None:
+    bad = replace(
+        UNTOUCHED, agreement=replace(GOOD, spearman=0.1), n_failed=2, erased_bonds=True, found_new_bond=False,
+        ground_state_converged=False, host_accepted_unstable=True, n_surrogate_minima=1,
+    )  # fmt: skip
+    found = assess(bad)
+    assert found.level == "low"
+    assert len(found.reasons) == 7
+    assert found.reasons[0].startswith("The host is unstable")
+    assert all(word in " ".join(found.reasons[:4]) for word in ("undid", "disagrees", "lacks 2 electrons"))
+    for reason in found.reasons:
+        assert reason[0].isupper() or reason[0].isdigit()
+        assert reason.endswith(".")
+        assert "nan" not in reason
+
+
+def test_worse_evidence_never_raises_the_level() -> None:
+    order = ["low", "moderate", "high"]
+    worse: list[dict[str, object]] = [
+        {"host_accepted_unstable": True}, {"n_failed": 3}, {"ground_state_converged": False}, {"erased_bonds": True},
+        {"found_new_bond": False}, {"has_reference": False}, {"agreement": replace(GOOD, force_cosine=0.5)},
+    ]  # fmt: skip
+    for start in (REFERENCE_ONLY, TUNED, UNTOUCHED):
+        for first, second in itertools.permutations(worse, 2):
+            once = assess(replace(start, **first)).level
+            twice = assess(replace(start, **{**first, **second})).level
+            assert order.index(twice) <= order.index(once)
+
+
+def test_bonds_that_a_surrogate_erased() -> None:
+    defect = vacancy(CUBIC)
+    plain = SamplingStructure("Unperturbed", defect.atoms)
+    sampled = SamplingStructure("Dimer", dimer(defect, length=2.0))
+    symmetric = Minimum("Unperturbed", ("Unperturbed", "Dimer"), breathing(defect), 0.0)
+    kept = Minimum("Dimer", ("Dimer",), dimer(defect), -0.7)
+    assert bonds_were_erased(defect, [plain, sampled], [symmetric])
+    assert not bonds_were_erased(defect, [plain, sampled], [symmetric, kept])
+    assert not bonds_were_erased(defect, [plain], [symmetric])
+    assert not bonds_were_erased(defect, [plain, sampled], [])
+
+
+def test_numbers_that_are_not_known_are_not_told() -> None:
+    (reason,) = assess(replace(TUNED, agreement=Agreement(2, 0.05, 0.97, 0.1, NAN))).reasons
+    assert "nan" not in reason
+    assert "(force MAE 0.05 eV/Å, force cosine 0.97, 2 frames)" in reason
