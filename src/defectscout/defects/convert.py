@@ -10,9 +10,9 @@ from ase import Atoms
 
 from defectscout.core.defect import Defect, DefectKind
 from defectscout.core.frames import FloatArray
+from defectscout.core.quiet import quiet
 from defectscout.defects.excess_charge import excess_charge
 from defectscout.defects.selection import label
-from defectscout.hosts.quiet import silenced
 
 if TYPE_CHECKING:
     from doped.core import DefectEntry
@@ -59,7 +59,7 @@ def site_symmetry(entry: DefectEntry, symprec: float) -> str:
     """Point group of the defect's site in the host, before anything relaxes (Schoenflies)."""
     from doped.utils.symmetry import point_symmetry_from_defect
 
-    with silenced():
+    with quiet():
         return str(point_symmetry_from_defect(entry.defect, symprec=symprec))
 
 

@@ -25,8 +25,8 @@ def select_defects(defects: Sequence[Defect], settings: DefectSettings) -> tuple
     chosen = tuple(defect for defect in defects if (defect.name, defect.charge) in wanted)
     if not chosen:
         raise DefectSelectionError(
-            f"None of the selected defects is in the file in a charge state of {list(settings.charges or ())}. It holds: "
-            f"{', '.join(defect.label for defect in defects)}. Ask for other charge states, or for all."
+            f"None of the selected defects is in the file in a charge state of {list(settings.charges or ())}. "
+            f"It holds: {', '.join(defect.label for defect in defects)}. Ask for other charge states, or for all."
         )
     return chosen
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from defectscout.core.defect import Defect, Host
 from defectscout.core.errors import DefectscoutError, InputFileError
+from defectscout.core.quiet import quiet
 from defectscout.defects.convert import site_symmetry, to_defect, without_oxidation_states
-from defectscout.hosts.quiet import silenced
 from defectscout.hosts.symmetry import primitive_cell
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read_defects(path: str) -> tuple[Host, tuple[Defect, ...]]:
         InputFileError: no such file, no JSON, other content, entries without supercells, or
             entries of different supercells.
     """
-    with silenced():
+    with quiet():
         content = _loaded(Path(path).expanduser())
         entries = list(_entries(content))
         if not entries:
@@ -139,4 +139,4 @@ def _host(bulk: Structure, path: str) -> Host:
     except DefectscoutError as error:
         raise InputFileError(f"{path}: {error}") from error
     matrix = bulk.lattice.matrix @ np.linalg.inv(primitive.lattice.matrix)
-    return Host(primitive, bulk, np.rint(matrix), path)
+    return Host(primitive, bulk, np.rint(matrix) + 0.0, path)

@@ -10,6 +10,7 @@ from defectscout.core.defect import Defect, DefectKind, Host
 from defectscout.core.errors import DefectSelectionError, SupercellError
 from defectscout.core.frames import FloatArray
 from defectscout.core.progress import Progress, SilentProgress
+from defectscout.core.quiet import quiet
 from defectscout.defects.convert import (
     defect_supercell,
     in_charge_state,
@@ -21,7 +22,6 @@ from defectscout.defects.convert import (
 from defectscout.defects.oxidation import assign_oxidation_states
 from defectscout.defects.selection import Candidate, DefectGroup, interstitial_elements, select
 from defectscout.defects.settings import DefectSettings
-from defectscout.hosts.quiet import silenced
 from defectscout.hosts.supercell import primitive_sites
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _run_doped(host: Host, states: tuple[int, ...], settings: DefectSettings) ->
     decorated.add_oxidation_state_by_element(_element_states(host, states))
     elements = [*dict.fromkeys(site.specie.symbol for site in host.primitive), *settings.extrinsic]
     inserted = interstitial_elements(settings.select, elements)
-    with silenced():
+    with quiet():
         return DefectsGenerator(
             decorated,
             extrinsic=list(settings.extrinsic),
@@ -149,7 +149,7 @@ def _correct_mixed_valence(
             difference = means[host.supercell[index].specie.symbol] - states[owners[index]]
             entry.defect.oxi_state += difference
             if difference:
-                with silenced():
+                with quiet():
                     corrected[name] = dict.fromkeys(guess_defect_charge_states(entry.defect), entry)
     return corrected
 

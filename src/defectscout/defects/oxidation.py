@@ -14,7 +14,7 @@ import numpy as np
 
 from defectscout.core.errors import DefectSelectionError
 from defectscout.core.progress import Progress
-from defectscout.hosts.quiet import silenced
+from defectscout.core.quiet import quiet
 from defectscout.hosts.symmetry import symmetry_dataset
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _by_bond_valence(primitive: Structure, symprec: float) -> tuple[int, ...] | 
     orbits = np.asarray(symmetry_dataset(primitive, symprec).equivalent_atoms)
     for tolerance in (0.1, 0.0):
         try:
-            with silenced():
+            with quiet():
                 valences = BVAnalyzer(symm_tol=tolerance).get_valences(primitive)
         except ValueError:  # no assignment balances the charges
             continue
@@ -110,7 +110,7 @@ def _by_bond_valence(primitive: Structure, symprec: float) -> tuple[int, ...] | 
 
 
 def _by_composition(primitive: Structure) -> tuple[int, ...] | None:
-    with silenced():
+    with quiet():
         guesses = primitive.composition.reduced_composition.oxi_state_guesses()
     for guess in guesses:  # most probable first
         if all(float(state).is_integer() for state in guess.values()) and any(guess.values()):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from defectscout.core.errors import HostError, InputFileError, MissingExtraError
-from defectscout.hosts.quiet import silenced
+from defectscout.core.quiet import quiet
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,7 +47,7 @@ def read_structure(source: str) -> Structure:
         return _bare(_from_materials_project(source))
     head = _checked_head(path)
     try:
-        with silenced() as warnings:
+        with quiet() as warnings:
             structure = _reader(path)(path)
     except (InputFileError, HostError):
         raise
@@ -264,7 +264,7 @@ def _from_materials_project(identifier: str) -> Structure:
             "variable MP_API_KEY to yours (https://materialsproject.org/api), or give a structure file."
         )
     try:
-        with silenced(), MPRester(key, mute_progress_bars=True) as rester:
+        with quiet(), MPRester(key, mute_progress_bars=True) as rester:
             structure = rester.get_structure_by_material_id(identifier)
     except Exception as error:  # network, key, unknown id: the client's classes differ between versions
         raise InputFileError(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from defectscout.core.defect import Defect, SamplingStructure
+from defectscout.core.quiet import quiet
 from defectscout.sampling.geometry import to_structure
 from defectscout.sampling.labels import folder_name
 from defectscout.sampling.poscar import poscar_order, poscar_text
-from defectscout.sampling.quiet import quiet
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from ase import Atoms
 from defectscout.core.defect import Defect, SamplingStructure
 from defectscout.core.errors import SamplingError
 from defectscout.core.frames import FloatArray
+from defectscout.core.quiet import quiet
 from defectscout.sampling.geometry import bare_atoms, site_index, to_structure
 from defectscout.sampling.labels import DIMER
 from defectscout.sampling.metadata import Omission
-from defectscout.sampling.quiet import quiet
 from defectscout.sampling.seeds import rattle_seed
 
 SHAKENBREAK_DISTORTIONS: tuple[float, ...] = tuple(round(0.1 * step, 3) + 0.0 for step in range(-6, 7))

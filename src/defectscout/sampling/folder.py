@@ -11,9 +11,9 @@ from ase import Atoms
 from defectscout.core.defect import Defect, SamplingStructure
 from defectscout.core.errors import InputFileError, SamplingError
 from defectscout.core.frames import FloatArray
+from defectscout.core.quiet import quiet
 from defectscout.sampling.geometry import bare_atoms, minimum_image, nearest_neighbour_distance
 from defectscout.sampling.labels import energy_key, label_of_folder
-from defectscout.sampling.quiet import quiet
 
 _STARTS = ("POSCAR", "CONTCAR")  # the start is preferred to a structure relaxed from it
 _SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar", ".xyz", ".extxyz", ".json", ".xsf", ".cssr", ".res")

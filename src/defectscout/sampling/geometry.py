@@ -11,7 +11,7 @@ from ase import Atoms
 from defectscout.core.defect import Defect, DefectKind
 from defectscout.core.errors import SamplingError
 from defectscout.core.frames import FloatArray
-from defectscout.sampling.quiet import quiet
+from defectscout.core.quiet import quiet
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

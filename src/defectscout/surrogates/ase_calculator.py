@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import packages_distributions
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from defectscout.core.errors import CalculationError, UnknownMethodError
+from defectscout.core.factories import distribution_of, load_factory
 from defectscout.core.frames import FloatArray, Prediction
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.surrogates.batched import check_finite
-from defectscout.surrogates.provenance import package, sha256
+from defectscout.surrogates.provenance import sha256
 from defectscout.surrogates.settings import SurrogateSettings
 
 
@@ -32,25 +27,12 @@ def load(name: str, settings: SurrogateSettings) -> AseSurrogate:
         UnknownMethodError: if the name has another form, module or callable do not
             exist, or the callable fails or returns something else.
     """
-    module_name, _, attribute = name.partition(":")[2].rpartition(":")
-    if not module_name or not attribute:
-        raise UnknownMethodError(
-            f"'{name}' does not name an ASE calculator. Write ase:module:callable, such as "
-            "ase:mypackage.models:make_calculator or ase:./model.py:make_calculator, where the callable returns an "
-            "ASE calculator."
-        )
-    is_file = module_name.endswith(".py")
-    module = _file(Path(module_name).expanduser(), name) if is_file else _module(module_name, name)
-    factory: Any = module
-    for part in attribute.split("."):
-        factory = getattr(factory, part, None)
-    if not callable(factory):
-        raise UnknownMethodError(
-            f"The surrogate '{name}' cannot be used: '{module_name}' has no callable '{attribute}'."
-        )
-    calculator = _made(factory, name)
-    weights = sha256([Path(module_name).expanduser()]) if is_file else ""
-    return AseSurrogate(SurrogateInfo(name, _distribution(calculator), weights, "", None), calculator)
+    factory = load_factory(name, "surrogate")
+    calculator = _made(factory.make, name)
+    weights = sha256([factory.file]) if factory.file is not None else ""
+    return AseSurrogate(
+        SurrogateInfo(name, distribution_of(type(calculator).__module__), weights, "", None), calculator
+    )
 
 
 class AseSurrogate:
@@ -106,38 +88,3 @@ def _made(factory: Callable[[], Any], name: str) -> Any:
             "calculator."
         )
     return calculator
-
-
-def _module(module_name: str, name: str) -> ModuleType:
-    try:
-        return importlib.import_module(module_name)
-    except Exception as error:
-        raise UnknownMethodError(
-            f"The surrogate '{name}' cannot be used: importing '{module_name}' failed with "
-            f"{type(error).__name__}: {error}. Check the name, and that it is installed in this environment; "
-            "for a file of your own write its path, such as ase:./model.py:make_calculator."
-        ) from error
-
-
-def _file(path: Path, name: str) -> ModuleType:
-    module_name = f"defectscout_user_surrogate_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path) if path.is_file() else None
-    if spec is None or spec.loader is None:
-        raise UnknownMethodError(f"The surrogate '{name}' cannot be used: there is no file '{path}'.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses and pickle look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise UnknownMethodError(
-            f"The surrogate '{name}' cannot be used: running '{path}' failed with {type(error).__name__}: {error}."
-        ) from error
-    return module
-
-
-def _distribution(calculator: Any) -> str:
-    """Distribution and version that the calculator's class comes from; the class's module where there is none."""
-    module = type(calculator).__module__
-    distributions = packages_distributions().get(module.partition(".")[0], ())
-    return package(distributions[0]) if distributions else module

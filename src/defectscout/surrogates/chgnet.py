@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from defectscout.core.frames import Prediction
-from defectscout.sampling.quiet import quiet
+from defectscout.core.quiet import quiet
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.surrogates.batched import BatchedSurrogate
 from defectscout.surrogates.device import structures_at_once, torch_device

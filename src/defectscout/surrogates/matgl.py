@@ -16,8 +16,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from defectscout.core.errors import MissingExtraError, ModelFileError
 from defectscout.core.frames import Prediction
+from defectscout.core.quiet import quiet
 from defectscout.core.units import EV_PER_A3_IN_GPA
-from defectscout.sampling.quiet import quiet
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.surrogates.batched import BatchedSurrogate, unbatched
 from defectscout.surrogates.device import structures_at_once, torch_device

@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 
 from defectscout.core.errors import MissingExtraError, ModelFileError
 from defectscout.core.frames import Prediction
-from defectscout.sampling.quiet import quiet
+from defectscout.core.quiet import quiet
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.surrogates.batched import BatchedSurrogate, unbatched
 from defectscout.surrogates.device import structures_at_once, torch_device

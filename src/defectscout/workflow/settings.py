@@ -15,14 +15,11 @@ from defectscout.defects.settings import DefectSettings
 from defectscout.hosts.settings import HostSettings, SupercellSettings
 from defectscout.minima.settings import MinimaSettings
 from defectscout.references.settings import ReferenceSettings
-from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.relaxation.settings import PAPER, RelaxationSettings
 from defectscout.sampling.settings import SamplingSettings
 from defectscout.surrogates.settings import SurrogateSettings
 
 Preset = Literal["default", "paper"]
-
-PAPER_RELAXATION = RelaxationSettings(criterion="fmean", force=1e-5, max_steps=1500)
-"""Criterion and step limit of the paper's surrogate relaxations (section IV A)."""
 
 
 class SearchSettings(Settings):
@@ -43,7 +40,7 @@ class SearchSettings(Settings):
 PRESETS: Mapping[Preset, SearchSettings] = {
     "default": SearchSettings(),
     "paper": SearchSettings(
-        scouting=PAPER_RELAXATION, refinement=RelaxationSettings(criterion="fmax", force=0.01, max_steps=1000)
+        scouting=PAPER, refinement=RelaxationSettings(criterion="fmax", force=0.01, max_steps=1000)
     ),
 }
 """`paper`: the paper's surrogate relaxations, and its 0.01 eV/Å for the reference's (section IV A)."""
