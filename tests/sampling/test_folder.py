@@ -104,8 +104,17 @@ def test_another_origin(made: tuple[Defect, Sampling], tmp_path: Path) -> None:
     shifted = defect.atoms.copy()
     shifted.positions += np.array([6.62 / 4] * 3)
     write(tmp_path / "shifted.cif", shifted)
-    with pytest.raises(SamplingError, match=r"shifted\.cif: half of its atoms"):
-        sample(defect, SamplingSettings(folder=tmp_path))
+    (structure,) = read_folder(tmp_path, defect)
+    np.testing.assert_allclose(structure.atoms.positions, defect.atoms.positions, atol=1e-4)
+
+
+def test_another_orientation(made: tuple[Defect, Sampling], tmp_path: Path) -> None:
+    defect, _ = made
+    inverted = defect.atoms.copy()
+    inverted.positions *= -1
+    write(tmp_path / "inverted.cif", inverted)
+    with pytest.raises(SamplingError, match=r"inverted\.cif: half of its atoms"):
+        read_folder(tmp_path, defect)
 
 
 def test_missing_or_empty_folder(made: tuple[Defect, Sampling], tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import textwrap
 import traceback
@@ -23,7 +22,6 @@ def guarded(verbose: bool) -> Iterator[None]:
     try:
         yield
     except DefectscoutError as error:
-        logging.getLogger("defectscout").error(str(error))
         _say(f"Error: {error}")
         if verbose:
             traceback.print_exc()
@@ -34,7 +32,6 @@ def guarded(verbose: bool) -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        logging.getLogger("defectscout").exception("unexpected error")
         _say(
             f"Internal error: {type(error).__name__}: {error}. This is a fault in defectscout or in a package beneath "
             "it. What was done is recorded. Run again with -v for the traceback and report it with that."

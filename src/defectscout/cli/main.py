@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Annotated
 
@@ -38,6 +39,8 @@ def main(
 
 def run() -> None:
     """Entry point of the `defectscout` command."""
+    # Without a handler of ours, logging would print warnings a second time.
+    logging.getLogger("defectscout").addHandler(logging.NullHandler())
     # MKL and OpenMP runtimes of different packages in one process otherwise abort on macOS.
     os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
     app()

@@ -41,7 +41,6 @@ ChargeOption = Annotated[
     list[str] | None,
     typer.Option(
         "--charge",
-        "-q",
         help="Charge state, range or 'all' (doped's guesses): 0, -1, -2..0. May be repeated. Default: 0.",
         show_default=False,
     ),
@@ -141,8 +140,8 @@ SetOption = Annotated[
     typer.Option("--set", help="Any setting, as in --set scouting.force=0.05. May be repeated.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on standard output.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks of errors.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Only warnings and the answer.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for every step, and tracebacks of errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and the answer.")]
 
 
 def charges(values: list[str]) -> tuple[int, ...] | None:

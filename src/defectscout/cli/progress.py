@@ -78,8 +78,9 @@ class QuietReporter:
 class PlainReporter(QuietReporter):
     """Lines, for logs and for output that is piped."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, interval: float) -> None:
         super().__init__(console)
+        self._interval = interval
         self._totals: dict[str, int] = {}
         self._begun: dict[str, tuple[float, float]] = {}
         self._last: dict[str, float] = {}
@@ -101,7 +102,7 @@ class PlainReporter(QuietReporter):
         super().advance(name, done, detail)
         now = time.monotonic()
         begin, first = self._begun.setdefault(name, (now, done))
-        if now - self._last.get(name, 0.0) < PLAIN_INTERVAL:
+        if now - self._last.get(name, 0.0) < self._interval:
             return
         self._last[name] = now
         total = self._totals.get(name, 0)
@@ -161,12 +162,14 @@ class BarReporter(QuietReporter):
         self._bars.update(bar, completed=total or 1, total=total or 1, detail="")
 
 
-def reporter(quiet: bool) -> Reporter:
+def reporter(quiet: bool, verbose: bool) -> Reporter:
     """The progress that fits where the output goes; everything goes to standard error."""
     console = Console(stderr=True)
     if quiet:
         return QuietReporter(console)
-    return BarReporter(console) if sys.stderr.isatty() else PlainReporter(console)
+    if verbose:
+        return PlainReporter(console, interval=0.0)
+    return BarReporter(console) if sys.stderr.isatty() else PlainReporter(console, PLAIN_INTERVAL)
 
 
 def _duration(seconds: float) -> str:

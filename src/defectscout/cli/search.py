@@ -153,11 +153,11 @@ def search_command(
     with guarded(verbose):
         settings = settings_from(choices)
         if dry_run:
-            _dry_run(host, settings, json, quiet)
+            _dry_run(host, settings, json, quiet, verbose)
             return
         from defectscout.workflow.search import search
 
-        with reporter(quiet) as progress:
+        with reporter(quiet, verbose) as progress:
             result = search(
                 host,
                 output or opt.default_output(host),
@@ -169,7 +169,7 @@ def search_command(
         print_result(result, json)
 
 
-def _dry_run(host: str, settings: SearchSettings, as_json: bool, quiet: bool) -> None:
+def _dry_run(host: str, settings: SearchSettings, as_json: bool, quiet: bool, verbose: bool) -> None:
     import json as json_module
     from dataclasses import asdict
 
@@ -178,7 +178,7 @@ def _dry_run(host: str, settings: SearchSettings, as_json: bool, quiet: bool) ->
     from defectscout.reporting.tables import plan_view
     from defectscout.workflow.plan import plan
 
-    with reporter(quiet) as progress:
+    with reporter(quiet, verbose) as progress:
         found = plan(host, settings, progress)
     if as_json:
         typer.echo(json_module.dumps({**asdict(found), "seconds": found.seconds}, indent=1))

@@ -61,31 +61,34 @@ def sample_command(
         from defectscout.workflow.search import Until, search
 
         folder = output or opt.default_output(host)
-        with reporter(quiet) as progress:
+        with reporter(quiet, verbose) as progress:
             result = search(host, folder, settings, until=Until.SAMPLING, progress=progress)
         for label, item in result.defects.items():
             typer.echo(f"{label}: {item.funnel.sampling} sampling structures in {folder / label}")
 
 
-def _resume(campaign: Path, until: Until, as_json: bool, quiet: bool) -> None:
+def _resume(campaign: Path, until: Until, as_json: bool, quiet: bool, verbose: bool) -> None:
     from defectscout.workflow.search import resume
 
-    with reporter(quiet) as progress:
+    with reporter(quiet, verbose) as progress:
         result = resume(campaign, until, progress)
     print_result(result, as_json)
 
 
-def scout_command(
-    campaign: opt.CampaignArgument,
-    json: opt.Json = False,
-    verbose: opt.Verbose = False,
-    quiet: opt.Quiet = False,
-) -> None:
+def scout_command(campaign: opt.CampaignArgument, verbose: opt.Verbose = False, quiet: opt.Quiet = False) -> None:
     """Relax the sampling structures of a campaign with its surrogate."""
     with guarded(verbose):
-        from defectscout.workflow.search import Until
+        from defectscout.workflow.search import Until, resume
 
-        _resume(campaign, Until.CANDIDATES, json, quiet)
+        with reporter(quiet, verbose) as progress:
+            result = resume(campaign, Until.SCOUTING, progress)
+        for label, item in result.defects.items():
+            funnel = item.funnel
+            typer.echo(
+                f"{label}: {funnel.scouted} structures relaxed with {result.surrogate}, {funnel.failed} failed, "
+                f"{funnel.surrogate_calls} force calls"
+            )
+        typer.echo(f"Next: defectscout candidates {campaign}")
 
 
 def candidates_command(
@@ -98,7 +101,7 @@ def candidates_command(
     with guarded(verbose):
         from defectscout.workflow.search import Until
 
-        _resume(campaign, Until.CANDIDATES, json, quiet)
+        _resume(campaign, Until.CANDIDATES, json, quiet, verbose)
 
 
 def resume_command(
@@ -111,7 +114,7 @@ def resume_command(
     with guarded(verbose):
         from defectscout.workflow.search import Until
 
-        _resume(campaign, Until.ANSWER, json, quiet)
+        _resume(campaign, Until.ANSWER, json, quiet, verbose)
 
 
 def inputs_command(
@@ -126,7 +129,7 @@ def inputs_command(
     with guarded(verbose):
         from defectscout.workflow.search import inputs
 
-        with reporter(quiet) as progress:
+        with reporter(quiet, verbose) as progress:
             written = inputs(campaign, folder, progress)
         for path in written.folders:
             typer.echo(str(path))
@@ -146,6 +149,6 @@ def collect_command(
     with guarded(verbose):
         from defectscout.workflow.search import collect_results
 
-        with reporter(quiet) as progress:
+        with reporter(quiet, verbose) as progress:
             result = collect_results(campaign, folder, progress)
         print_result(result, json)

@@ -119,15 +119,16 @@ def _by_composition(primitive: Structure) -> tuple[int, ...] | None:
 
 
 def _most_common(primitive: Structure) -> tuple[int, ...]:
+    from doped.core import most_common_oxi
+
     states = {}
     for element in primitive.composition.elements:
-        common = element.common_oxidation_states
-        if not common:
+        if not element.common_oxidation_states:
             raise DefectSelectionError(
                 f"Nothing is known of the oxidation state of {element.symbol} in "
                 f"{primitive.composition.reduced_formula}. Give one for each element in the setting oxidation_states."
             )
-        states[element.symbol] = int(max(common, key=abs)) if element.X < 2.0 else int(min(common))
+        states[element.symbol] = int(most_common_oxi(element.symbol))
     return tuple(states[site.specie.symbol] for site in primitive)
 
 

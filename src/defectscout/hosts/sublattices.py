@@ -76,6 +76,18 @@ def is_invariant(forms: IntArray, operations: IntArray) -> NDArray[np.bool_]:
     return kept
 
 
+def invariant(forms: IntArray, operations: IntArray) -> IntArray:
+    """The sublattices that all operations map onto themselves."""
+    for operation in operations:
+        if np.array_equal(operation, np.eye(3)):
+            continue
+        turned = forms @ operation.T
+        for row in range(3):
+            kept = contains(forms, turned[:, row])
+            forms, turned = forms[kept], turned[kept]
+    return forms
+
+
 def short_vectors(lattice: FloatArray, radius: float) -> tuple[IntArray, FloatArray]:
     """Lattice vectors no longer than `radius`, one of each ± pair, shortest first.
 

@@ -14,6 +14,7 @@ from defectscout.hosts.settings import SupercellSettings
 from defectscout.hosts.sublattices import (
     contains,
     hermite_forms,
+    invariant,
     is_invariant,
     least_index,
     shortest_vector,
@@ -31,8 +32,8 @@ from defectscout.hosts.symmetry import (
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-_MAX_ATOMS = 20_000
-"""Past this the search is stopped: no reference relaxes such a cell."""
+_MAX_ATOMS = 1500
+"""Past this the search is stopped: no reference relaxes such a cell fifteen times."""
 
 
 def image_distance(structure: Structure) -> float:
@@ -123,37 +124,6 @@ def repeat_host(host: Host, primitive: Structure) -> Host:
     return Host(primitive, supercell, host.supercell_matrix, host.source)
 
 
-def fold_to_primitive(host: Host, supercell: Structure) -> Structure:
-    """The primitive cell of a relaxed `host.supercell`: atoms averaged over its images.
-
-    For references that sample the Γ point only, which relax the supercell in the
-    primitive cell's stead.
-
-    Args:
-        host: gives matrix and atom order.
-        supercell: `host.supercell` after a relaxation, atoms in the same order.
-
-    Raises:
-        HostError: if `supercell` has other atoms than `host.supercell`.
-    """
-    from pymatgen.core import Lattice, Structure
-
-    if [s.specie.symbol for s in supercell] != [s.specie.symbol for s in host.supercell]:
-        raise HostError(f"{host.source}: the relaxed supercell has other atoms than the host's supercell.")
-    matrix = np.rint(host.supercell_matrix).astype(np.int64)
-    before = host.supercell.frac_coords @ matrix
-    moved = supercell.frac_coords - host.supercell.frac_coords
-    moved = (moved - np.round(moved)) @ matrix
-    images = len(host.supercell) // len(host.primitive)
-    total = np.zeros((len(host.primitive), 3))
-    coords = np.asarray(host.primitive.frac_coords)
-    for index, site in enumerate(primitive_sites(host)):
-        offset = before[index] - coords[site]
-        total[site] += offset - np.round(offset) + moved[index]
-    lattice = np.linalg.inv(matrix) @ supercell.lattice.matrix
-    return Structure(Lattice(lattice), host.primitive.species, wrapped(coords + total / images))
-
-
 def primitive_sites(host: Host) -> IntArray:
     """For each atom of the supercell, the atom of the primitive cell that it is an image of.
 
@@ -218,37 +188,48 @@ def _searched_matrix(primitive: Structure, settings: SupercellSettings, symprec:
     lattice = np.asarray(primitive.lattice.matrix)
     operations = point_operations(primitive, symprec)
     conventional = _conventional_basis(primitive, symprec)
-    least = max(
-        int(np.ceil(settings.min_atoms / len(primitive))),
-        least_index(float(primitive.volume), settings.min_image_distance),
-    )
+    distance, growth = settings.min_image_distance, settings.max_growth
+    least = max(-(-settings.min_atoms // len(primitive)), least_index(float(primitive.volume), distance))
     last = _MAX_ATOMS // len(primitive)
-    best: tuple[int, IntArray] | None = None  # operations kept, matrix: most symmetric so far
-    largest = last
+    smallest: int | None = None  # index of the smallest supercell of any symmetry; looked for no farther than needed
+    searched = least - 1
     for index in range(least, last + 1):
-        if index > largest:
+        while smallest is None and (searched + 1) * growth < index - 1e-9:
+            searched += 1
+            if len(spaced(hermite_forms(searched), lattice, distance)):
+                smallest = searched
+        if smallest is not None and index > smallest * growth + 1e-9:
+            return _most_symmetric(range(smallest, index), lattice, operations, conventional, distance)
+        fitting = spaced(invariant(hermite_forms(index), operations), lattice, distance)
+        if len(fitting):
+            return _nicest_basis(fitting, lattice, conventional)
+    for index in range(max(searched + 1, least), last + 1) if smallest is None else ():
+        if len(spaced(hermite_forms(index), lattice, distance)):
+            smallest = index
             break
-        forms = hermite_forms(index)
-        kept = is_invariant(forms, operations).sum(axis=1)
-        # Once something fits, only a more symmetric sublattice is of interest.
-        forms, kept = (x[kept > (best[0] if best else 0)] for x in (forms, kept))
-        fitting = spaced(forms, lattice, settings.min_image_distance)
-        if len(fitting) == 0:
-            continue
-        kept = is_invariant(fitting, operations).sum(axis=1)
-        if best is None:
-            largest = min(last, int(np.floor(index * settings.max_growth + 1e-9)))
-        most = int(kept.max())
-        best = (most, _nicest_basis(fitting[kept == most], lattice, conventional))
-        if most == len(operations):
-            break
-    if best is None:
-        raise SupercellError(
-            f"No supercell of up to {_MAX_ATOMS} atoms keeps periodic images of "
-            f"{primitive.composition.reduced_formula} {settings.min_image_distance:g} Å apart. Lower "
-            "min_image_distance."
-        )
-    return best[1]
+    if smallest is not None:
+        return _most_symmetric(range(smallest, last + 1), lattice, operations, conventional, distance)
+    raise SupercellError(
+        f"No supercell of up to {_MAX_ATOMS} atoms keeps periodic images of "
+        f"{primitive.composition.reduced_formula} {distance:g} Å apart and has at least {settings.min_atoms} atoms. "
+        "Lower min_image_distance or min_atoms, or give the supercell's matrix."
+    )
+
+
+def _most_symmetric(
+    indices: range, lattice: FloatArray, operations: IntArray, conventional: IntArray, distance: float
+) -> IntArray:
+    """The smallest of those supercells that keep most operations, where none keeps them all."""
+    best: tuple[int, IntArray] | None = None
+    for index in indices:
+        fitting = spaced(hermite_forms(index), lattice, distance)
+        if len(fitting):
+            kept = is_invariant(fitting, operations).sum(axis=1)
+            most = int(kept.max())
+            if best is None or most > best[0]:
+                best = (most, fitting[kept == most])
+    assert best is not None, "the first index has a fitting supercell"
+    return _nicest_basis(best[1], lattice, conventional)
 
 
 def _conventional_basis(primitive: Structure, symprec: float) -> IntArray:

@@ -19,6 +19,7 @@ _STARTS = ("POSCAR", "CONTCAR")  # the start is preferred to a structure relaxed
 _SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar", ".xyz", ".extxyz", ".json", ".xsf", ".cssr", ".res")
 _LENGTH_TOLERANCE = 0.02  # Å, of a lattice parameter
 _ANGLE_TOLERANCE = 0.1  # degrees
+_ANCHORS = 8
 
 
 def read_folder(folder: Path, defect: Defect) -> tuple[SamplingStructure, ...]:
@@ -87,11 +88,12 @@ def fit_to_supercell(atoms: Atoms, defect: Defect) -> Atoms:
         defect: the defect.
 
     Returns:
-        Periodic; every atom in the image nearest to its site in `defect.atoms`.
+        Periodic; every atom in the image nearest to its site in `defect.atoms`. A structure with
+        the defect on another, equivalent site is translated as a whole.
 
     Raises:
         SamplingError: if composition or lattice parameters differ, or if the atoms
-            lie on other sites (another origin or another supercell setting).
+            lie on other sites (another setting or orientation of the supercell).
     """
     target = defect.atoms
     if Counter(atoms.get_chemical_symbols()) != Counter(target.get_chemical_symbols()):
@@ -103,15 +105,53 @@ def fit_to_supercell(atoms: Atoms, defect: Defect) -> Atoms:
     ):
         raise SamplingError(f"its cell is {_cell(found)}, not {_cell(wanted)}")
     positions = atoms.get_scaled_positions(wrap=False) @ np.array(target.get_cell())
-    displacements = _assign(positions, atoms, target)
-    typical = float(np.median(np.linalg.norm(displacements, axis=1)))
     limit = 0.5 * nearest_neighbour_distance(defect.bulk)
-    if typical > limit:
+    displacements = _assign(positions, atoms, target)
+    if _typical(displacements) > limit:
+        # The same defect on another, equivalent site: the whole structure is translated.
+        displacements = _assign(positions + _translation(positions, atoms, target), atoms, target)
+    if _typical(displacements) > limit:
         raise SamplingError(
-            f"half of its atoms are more than {typical:.2f} Å away from the sites of the supercell "
-            f"(at most {limit:.2f} Å): it has another origin or another setting of the cell"
+            f"half of its atoms are more than {_typical(displacements):.2f} Å away from the sites of the supercell "
+            f"(at most {limit:.2f} Å) however it is translated: its cell has another setting or orientation"
         )
     return bare_atoms(target, target.get_positions() + displacements)
+
+
+def _typical(displacements: FloatArray) -> float:
+    return float(np.median(np.linalg.norm(displacements, axis=1)))
+
+
+def _translation(positions: FloatArray, atoms: Atoms, target: Atoms) -> FloatArray:
+    """The translation that brings most atoms onto sites of their own species, shape (3,), Å.
+
+    Every translation is tried that takes one of a few atoms of the rarest species to a site of that
+    species (a few, since one may have been distorted itself); the one with the smallest sum of distances to
+    the nearest sites wins.
+    """
+    symbols = np.array(atoms.get_chemical_symbols())
+    rarest = min(dict.fromkeys(symbols), key=lambda symbol: int((symbols == symbol).sum()))
+    sites = target.get_positions()[np.array(target.get_chemical_symbols()) == rarest]
+    best, smallest = np.zeros(3), np.inf
+    for start in positions[symbols == rarest][:_ANCHORS]:
+        for site in sites:
+            cost = _distance_to_sites(positions + (site - start), atoms, target)
+            if cost < smallest:
+                best, smallest = site - start, cost
+    return best
+
+
+def _distance_to_sites(positions: FloatArray, atoms: Atoms, target: Atoms) -> float:
+    """Sum over atoms of the distance to the nearest site of their species, capped against strays, Å."""
+    total = 0.0
+    for number in np.unique(target.numbers):
+        here = target.get_positions()[target.numbers == number]
+        there = positions[atoms.numbers == number]
+        vectors = (there[:, None, :] - here[None, :, :]).reshape(-1, 3)
+        scaled = vectors @ np.linalg.inv(target.cell.array)
+        nearest = np.linalg.norm((scaled - np.round(scaled)) @ target.cell.array, axis=1)
+        total += float(np.minimum(nearest.reshape(len(there), len(here)).min(axis=1), 1.0).sum())
+    return total
 
 
 def _assign(positions: FloatArray, atoms: Atoms, target: Atoms) -> FloatArray:

@@ -24,6 +24,9 @@ SETTINGS_NAME = "settings.toml"
 MIN_FREE_BYTES = 100 * 1024**2
 """Below this the campaign does not start: a record of a small search takes some ten MB."""
 
+_LOCK_NAME = ".lock"
+_OWN_FILES = frozenset({_LOCK_NAME, LOG_NAME, SETTINGS_NAME})
+"""What a campaign that was killed in its first moment may have left."""
 _PACKAGES = (
     "ase",
     "chgnet",
@@ -188,7 +191,7 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
 
 
 def _check_new_folder(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name not in _OWN_FILES for path in folder.iterdir()):
         raise CampaignError(
             f"The folder {folder} is not empty and holds no campaign. Nothing was written; "
             "choose another output folder with -o, or empty this one."
@@ -208,7 +211,7 @@ def _check_disk(folder: Path) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder; the operating system lets go of the lock when the process dies."""
     try:
-        handle = (folder / ".lock").open("a")
+        handle = (folder / _LOCK_NAME).open("a")
     except OSError as error:
         raise CampaignError(f"Cannot write in the folder {folder}: {error.strerror}.") from None
     with handle:
@@ -298,6 +301,9 @@ def _logging_to(path: Path) -> Iterator[None]:
     logger.setLevel(logging.DEBUG)
     try:
         yield
+    except Exception:
+        logger.exception("the search has stopped")
+        raise
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

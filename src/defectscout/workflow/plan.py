@@ -85,7 +85,7 @@ def plan(host: str, settings: SearchSettings, progress: Progress) -> Plan:
     from defectscout.sampling.sample import sample
 
     prepared = read_host(host, settings)
-    defects = make_defects(host, prepared, settings.defects)
+    defects = make_defects(host, prepared, settings.defects, progress)
     scouting = settings.strategy == "scout"
     plans = []
     for defect in defects:

@@ -101,7 +101,6 @@ class SearchResult:
         surrogate: name of the surrogate; empty if none was used.
         reference: name of the reference; `none` if there was none.
         defects: the result of each defect, by its label.
-        host_energy: energy of the pristine supercell, eV.
     """
 
     folder: Path

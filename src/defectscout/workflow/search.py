@@ -28,7 +28,7 @@ from defectscout.workflow.results import SearchResult
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.candidates import DefectCandidates, choose_candidates, read_candidates
 from defectscout.workflow.stages.defects import make_defects, prepare_defects
-from defectscout.workflow.stages.host import HostReport, prepare_host, read_host
+from defectscout.workflow.stages.host import HostReport, prepare_host, read_host, why_kept
 from defectscout.workflow.stages.reference import electronic_states, relax_candidates
 from defectscout.workflow.stages.sampling import prepare_sampling
 from defectscout.workflow.stages.scout import load_checked_surrogate, scout
@@ -85,7 +85,8 @@ def search(
     settings = settings or SearchSettings()
     progress = progress or SilentProgress()
     folder, source = Path(output), source_of(str(host))
-    check_before_writing(folder, source, settings)
+    if fork or not (folder / RECORD_NAME).exists():
+        check_input(source, settings)
     if fork:
         folder = fork_campaign(folder, settings, source)
         progress.message(f"Forked to {folder}.")
@@ -94,16 +95,21 @@ def search(
         return run_stages(campaign, calls, until, progress)
 
 
-def check_before_writing(folder: Path, source: Source, settings: SearchSettings) -> None:
+def check_input(source: Source, settings: SearchSettings) -> None:
     """Find every mistake in the input of a new campaign before anything is written or spent.
 
     Raises:
         DefectscoutError: what the search itself would have raised later on.
     """
-    if (folder / RECORD_NAME).exists():
-        return
+    from defectscout.sampling.sample import sample
+
     host = read_host(source.name, settings)
-    _check_methods(settings, make_defects(source.name, host, settings.defects))
+    defects = make_defects(source.name, host, settings.defects, SilentProgress())
+    _check_methods(settings, defects)
+    if settings.sampling.folder is not None and not why_kept(source.name, settings):
+        return  # whether these fit is known only once the cell has relaxed
+    for defect in defects:
+        sample(defect, settings.sampling)
 
 
 def resume(folder: Path, until: Until, progress: Progress) -> SearchResult:

@@ -22,6 +22,12 @@ from defectscout.surrogates.settings import SurrogateSettings
 Preset = Literal["default", "paper"]
 
 
+SCOUTING = RelaxationSettings(force=0.01, max_steps=500)
+"""Surrogate steps cost little, and minima that are well relaxed are told apart better: V_Cd in CdTe with CHGNet
+ends as one candidate at 0.01 eV/Å (1006 surrogate calls) and as four copies of it at 0.03 eV/Å (780), each of which
+would cost a reference relaxation."""
+
+
 class SearchSettings(Settings):
     """One section for each stage, in the order in which the data passes through them."""
 
@@ -30,7 +36,7 @@ class SearchSettings(Settings):
     defects: DefectSettings = DefectSettings()
     sampling: SamplingSettings = SamplingSettings()
     surrogate: SurrogateSettings = SurrogateSettings()
-    scouting: RelaxationSettings = RelaxationSettings()
+    scouting: RelaxationSettings = SCOUTING
     minima: MinimaSettings = MinimaSettings()
     reference: ReferenceSettings = ReferenceSettings()
     refinement: RelaxationSettings = RelaxationSettings()

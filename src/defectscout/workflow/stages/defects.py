@@ -9,7 +9,7 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.serial import defects_from_json, defects_to_json
 
 
-def make_defects(source: str, host: Host, settings: DefectSettings) -> tuple[Defect, ...]:
+def make_defects(source: str, host: Host, settings: DefectSettings, progress: Progress) -> tuple[Defect, ...]:
     """The selected defects of `host`, from doped or from a JSON file that holds them.
 
     Raises:
@@ -22,7 +22,7 @@ def make_defects(source: str, host: Host, settings: DefectSettings) -> tuple[Def
 
     if is_doped_json(source):
         return select_defects(read_defects(source)[1], settings)
-    return generate_defects(host, settings)
+    return generate_defects(host, settings, progress)
 
 
 def prepare_defects(campaign: Campaign, host: Host, progress: Progress) -> tuple[Defect, ...]:
@@ -31,6 +31,6 @@ def prepare_defects(campaign: Campaign, host: Host, progress: Progress) -> tuple
     if stored is not None:
         return defects_from_json(stored)
     progress.message(f"Making the defects of {host.formula} with doped.")
-    defects = make_defects(campaign.source.name, host, campaign.settings.defects)
+    defects = make_defects(campaign.source.name, host, campaign.settings.defects, progress)
     campaign.record.write_document("defects", defects_to_json(defects))
     return defects
