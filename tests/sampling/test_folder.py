@@ -104,8 +104,8 @@ def test_another_origin(made: tuple[Defect, Sampling], tmp_path: Path) -> None:
     shifted = defect.atoms.copy()
     shifted.positions += np.array([6.62 / 4] * 3)
     write(tmp_path / "shifted.cif", shifted)
-    (structure,) = read_folder(tmp_path, defect)
-    np.testing.assert_allclose(structure.atoms.positions, defect.atoms.positions, atol=1e-4)
+    found = read(tmp_path, defect)
+    np.testing.assert_allclose(found["shifted"], defect.atoms.positions, atol=1e-4)
 
 
 def test_another_orientation(made: tuple[Defect, Sampling], tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_another_orientation(made: tuple[Defect, Sampling], tmp_path: Path) -> N
     inverted.positions *= -1
     write(tmp_path / "inverted.cif", inverted)
     with pytest.raises(SamplingError, match=r"inverted\.cif: half of its atoms"):
-        read_folder(tmp_path, defect)
+        sample(defect, SamplingSettings(folder=tmp_path))
 
 
 def test_missing_or_empty_folder(made: tuple[Defect, Sampling], tmp_path: Path) -> None:
