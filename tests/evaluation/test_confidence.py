@@ -13,8 +13,8 @@ from minima.vacancy_cases import CUBIC, breathing, dimer, vacancy
 GOOD = Agreement(40, 0.05, 0.97, 0.05, 0.98)
 REFERENCE_ONLY = Evidence(
     surrogate=False, surrogate_tuned=False, agreement=None, has_reference=True, n_sampling=15, n_surrogate_minima=0,
-    erased_bonds=False, n_failed=0, ground_state_converged=True, found_new_bond=True, excess_charge=2,
-    host_accepted_unstable=False,
+    erased_bonds=False, n_failed=0, n_unanswered=0, lower_set_aside=False, ground_state_converged=True,
+    n_unconverged=0, only_unperturbed=False, found_new_bond=True, excess_charge=2, host_accepted_unstable=False,
 )  # fmt: skip
 TUNED = replace(REFERENCE_ONLY, surrogate=True, surrogate_tuned=True, agreement=GOOD, n_surrogate_minima=4)
 UNTOUCHED = replace(TUNED, surrogate_tuned=False)
@@ -35,7 +35,11 @@ def test_the_best_of_each_kind() -> None:
         (REFERENCE_ONLY, {"n_failed": 6}, "low", "6 relaxations failed"),
         (REFERENCE_ONLY, {"n_failed": 5}, "moderate", "5 relaxations failed"),
         (REFERENCE_ONLY, {"n_failed": 1}, "moderate", "1 relaxation failed"),
+        (REFERENCE_ONLY, {"n_unanswered": 2}, "low", "2 candidates not relaxed"),
+        (REFERENCE_ONLY, {"lower_set_aside": True}, "low", "lower in energy than the ground state"),
         (REFERENCE_ONLY, {"ground_state_converged": False}, "moderate", "upper bound"),
+        (REFERENCE_ONLY, {"n_unconverged": 2}, "moderate", "2 minima above the ground state stopped at their"),
+        (REFERENCE_ONLY, {"only_unperturbed": True}, "moderate", "saddle point"),
         (REFERENCE_ONLY, {"n_sampling": 4}, "moderate", "Only 4 sampling structures were"),
         (REFERENCE_ONLY, {"n_sampling": 1}, "moderate", "Only 1 sampling structure was"),
         (REFERENCE_ONLY, {"found_new_bond": False}, "moderate", "lacks 2 electrons"),
@@ -99,6 +103,7 @@ def test_worse_evidence_never_raises_the_level() -> None:
     order = ["low", "moderate", "high"]
     worse: list[dict[str, object]] = [
         {"host_accepted_unstable": True}, {"n_failed": 3}, {"ground_state_converged": False}, {"erased_bonds": True},
+        {"n_unanswered": 1}, {"lower_set_aside": True}, {"n_unconverged": 1}, {"only_unperturbed": True},
         {"found_new_bond": False}, {"has_reference": False}, {"agreement": replace(GOOD, force_cosine=0.5)},
     ]  # fmt: skip
     for start in (REFERENCE_ONLY, TUNED, UNTOUCHED):

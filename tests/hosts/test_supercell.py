@@ -29,7 +29,6 @@ from defectscout.hosts.sublattices import (
 from defectscout.hosts.supercell import (
     choose_supercell,
     image_distance,
-    kept_operations,
     primitive_sites,
     repeat_host,
     repeated,
@@ -45,6 +44,13 @@ WURTZITE = Structure.from_spacegroup(
     "P6_3mc", Lattice.hexagonal(4.30, 7.01), ["Cd", "Se"], [[1 / 3, 2 / 3, 0.0], [1 / 3, 2 / 3, 0.376]]
 )
 matrices = st.lists(st.integers(-3, 3), min_size=9, max_size=9).map(lambda entries: np.array(entries).reshape(3, 3))
+
+
+def kept_operations(host: Host, symprec: float) -> tuple[int, int]:
+    """How many rotations of the host's point group its supercell keeps, and how many there are."""
+    operations = point_operations(host.primitive, symprec)
+    form = hermite_basis(np.rint(host.supercell_matrix).astype(np.int64))
+    return int(is_invariant(form[None], operations).sum()), len(operations)
 
 
 @pytest.fixture(scope="module")

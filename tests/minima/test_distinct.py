@@ -8,11 +8,10 @@ from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defectscout.core.errors import SamplingError
 from defectscout.core.frames import RelaxationState
-from defectscout.minima.distinct import distinct_minima, same_minimum
+from defectscout.minima.distinct import distinct_minima
 from defectscout.minima.settings import MinimaSettings
-from minima.vacancy_cases import CUBIC, FCC, PAIRS, breathing, dimer, reference_search, relaxation, vacancy
+from minima.vacancy_cases import CUBIC, PAIRS, breathing, dimer, reference_search, relaxation, vacancy
 
 SETTINGS = MinimaSettings()
 DEFECT = vacancy(CUBIC)
@@ -110,14 +109,6 @@ def test_every_label_is_accounted_for_once() -> None:
     found = distinct_minima(DEFECT, RELAXED, SETTINGS)
     labels = [label for m in found.minima for label in m.members] + [f.label for f in found.flagged]
     assert sorted(labels) == sorted(r.label for r in RELAXED)
-
-
-def test_same_minimum() -> None:
-    defect = vacancy(FCC)
-    assert same_minimum(defect, dimer(defect, (0, 1)), noisy(dimer(defect, (2, 3)), 4), SETTINGS)
-    assert not same_minimum(defect, dimer(defect), defect.atoms, SETTINGS)
-    with pytest.raises(SamplingError):
-        same_minimum(defect, dimer(defect), DEFECT.atoms, SETTINGS)
 
 
 COUNTS = {

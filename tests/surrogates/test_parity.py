@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
 from ase import Atoms
 
 from defectscout.surrogates.batched import BatchedSurrogate
+from surrogates.own_calculators import own_calculator
 
 # All models work in single precision: seven digits of an energy of a few eV/atom. Sums
 # in another order, and CHGNet's forces by way of fractional coordinates, change the last of them.
@@ -18,28 +16,12 @@ FORCE_TOLERANCE = 1e-4  # eV/Å
 STRESS_TOLERANCE = 1e-6  # eV/Å³
 
 
-def _calculator(surrogate: BatchedSurrogate):
-    family = surrogate.info.name.partition(":")[0]
-    with contextlib.redirect_stdout(io.StringIO()):
-        if family == "chgnet":
-            from chgnet.model.dynamics import CHGNetCalculator
-
-            return CHGNetCalculator(use_device="cpu")
-        if family.startswith("7net"):
-            from sevenn.calculator import SevenNetCalculator
-
-            return SevenNetCalculator(family, device="cpu")
-        from matgl.ext.ase import PESCalculator
-
-        return PESCalculator(surrogate.evaluate.model, stress_unit="eV/A3", use_voigt=True)
-
-
 @pytest.mark.parametrize("mode", ["alone", "together"])
 def test_parity_with_own_calculator(
     surrogate: BatchedSurrogate, together: BatchedSurrogate, structures: list[Atoms], mode: str
 ) -> None:
     predictions = (surrogate if mode == "alone" else together).predict(structures)
-    calculator = _calculator(surrogate)
+    calculator = own_calculator(surrogate)
     assert max(prediction.fmax for prediction in predictions) > 0.01  # there is something to compare
     for atoms, prediction in zip(structures, predictions, strict=True):
         reference = atoms.copy()

@@ -29,7 +29,7 @@ def test_available() -> None:
 def test_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(UnknownMethodError, match=r"no surrogate called 'chgnett'.*Did you mean 'chgnet'.*7net-0"):
         load_surrogate(SurrogateSettings(name="chgnett"))
-    with pytest.raises(UnknownMethodError, match=r"no surrogate called 'zzz:x'\. There are: 7net-0"):
+    with pytest.raises(UnknownMethodError, match=r"no surrogate called 'zzz:x'\. There are: 7net, 7net-0"):
         load_surrogate(SurrogateSettings(name="zzz:x"))
 
 

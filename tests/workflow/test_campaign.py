@@ -10,8 +10,18 @@ import pytest
 
 from defectscout.core.errors import CampaignError
 from defectscout.workflow import campaign as module
-from defectscout.workflow.campaign import FIRST_STAGE_OF, STAGE_DOCUMENTS, STAGES, open_campaign, source_of
-from defectscout.workflow.settings import SearchSettings
+from defectscout.workflow.campaign import (
+    FIRST_STAGE_OF,
+    RECORD_NAME,
+    STAGE_DOCUMENTS,
+    STAGES,
+    Source,
+    fork_campaign,
+    open_campaign,
+    source_of,
+)
+from defectscout.workflow.record import Record
+from defectscout.workflow.settings import SearchSettings, merge
 
 SETTINGS = SearchSettings()
 
@@ -76,6 +86,41 @@ def test_a_campaign_of_another_format(tmp_path: Path, model_host: Path, monkeypa
         open_campaign(tmp_path / "out", SETTINGS, source_of(str(model_host))),
     ):
         pass
+
+
+def test_a_fork_to_another_host_keeps_nothing(tmp_path: Path) -> None:
+    """Hosts of the Materials Project have no file whose content could tell them apart."""
+    with open_campaign(tmp_path / "out", SETTINGS, Source("mp-406", "")) as campaign:
+        campaign.record.write_document("host", "that of mp-406")
+    same = fork_campaign(tmp_path / "out", SETTINGS, Source("mp-406", ""))
+    assert Record(same / RECORD_NAME).read_document("host") == "that of mp-406"
+    other = fork_campaign(tmp_path / "out", SETTINGS, Source("mp-1132", ""))
+    assert Record(other / RECORD_NAME).read_document("host") is None
+    with open_campaign(other, SETTINGS, Source("mp-1132", "")):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("section", "gone", "kept"),
+    [
+        ({"minima": {"threshold": 0.01}}, ["candidates", "agreement"], ["host", "defects", "sampling", "surrogate"]),
+        ({"sampling": {"seed": 7}}, ["sampling", "surrogate", "candidates"], ["host", "defects"]),
+        ({"host": {"rattle_seed": 7}}, ["host", "defects", "candidates"], []),
+        ({"refinement": {"force": 0.1}}, ["reference", "agreement"], ["surrogate", "candidates"]),
+        ({"surrogate": {"name": "7net-0"}}, ["surrogate", "candidates"], ["host", "sampling"]),
+    ],
+)
+def test_a_fork_keeps_what_its_settings_do_not_touch(
+    tmp_path: Path, section: dict[str, object], gone: list[str], kept: list[str]
+) -> None:
+    source = Source("mp-406", "")
+    with open_campaign(tmp_path / "out", SETTINGS, source) as campaign:
+        for names in STAGE_DOCUMENTS.values():
+            for name in names:
+                campaign.record.write_document(name, name)
+    fork = Record(fork_campaign(tmp_path / "out", merge(SETTINGS, section, "test"), source) / RECORD_NAME)
+    assert [fork.read_document(name) for name in gone] == [None] * len(gone)
+    assert [fork.read_document(name) for name in kept] == kept
 
 
 def test_every_settings_section_invalidates_a_stage() -> None:

@@ -75,3 +75,10 @@ def test_changed_names_what_changes_results_only() -> None:
         base, {"reference": {"workers": 2}, "surrogate": {"batch_size": 4}, "scouting": {"force": 0.1}}, "test"
     )
     assert changed(base, other) == ["scouting.force"]
+
+
+def test_surrogate_settings_mean_nothing_to_a_reference_only_search() -> None:
+    base = merge(SearchSettings(), {"strategy": "reference-only"}, "test")
+    other = merge(base, {"scouting": {"force": 0.1}, "surrogate": {"name": "7net-0"}}, "test")
+    assert changed(base, other) == []
+    assert changed(base, merge(other, {"strategy": "scout"}, "test"))[0] == "surrogate.name"

@@ -115,7 +115,7 @@ class Minimum:
     """A distinct relaxed structure of one defect on one surface.
 
     Attributes:
-        representative: label of the member that stands for it (the lowest in energy).
+        representative: label of the member that stands for it (the lowest in energy of those that converged).
         members: labels of all sampling structures that relaxed into it.
         atoms: relaxed structure of the representative.
         energy: its energy, eV.

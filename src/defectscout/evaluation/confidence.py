@@ -35,8 +35,14 @@ class Evidence:
         n_sampling: sampling structures.
         n_surrogate_minima: distinct minima on the surrogate's surface (0 without a surrogate).
         erased_bonds: the surrogate undid every short bond that sampling had made (see `bonds_were_erased`).
-        n_failed: relaxations that failed, on either surface.
+        n_failed: relaxations that failed or whose host fell apart, on either surface.
+        n_unanswered: candidates that the reference has not relaxed yet.
+        lower_set_aside: a reference relaxation that was set aside because its host fell apart ended lower in
+            energy than the ground state.
         ground_state_converged: whether the relaxation of the ground state converged.
+        n_unconverged: other minima whose relaxations did not converge, and may still fall below it.
+        only_unperturbed: of all sampling structures only the unperturbed one led to the ground state, which has the
+            same symmetry still: a saddle point would look like that, too.
         found_new_bond: whether any minimum on the final surface has a new short bond.
         excess_charge: holes left by the defect (Defect.excess_charge).
         host_accepted_unstable: the host is unstable on the reference's surface and was accepted as it is.
@@ -50,7 +56,11 @@ class Evidence:
     n_surrogate_minima: int
     erased_bonds: bool
     n_failed: int
+    n_unanswered: int
+    lower_set_aside: bool
     ground_state_converged: bool
+    n_unconverged: int
+    only_unperturbed: bool
     found_new_bond: bool
     excess_charge: int
     host_accepted_unstable: bool
@@ -77,11 +87,13 @@ def assess(evidence: Evidence) -> Confidence:
     Low:
         - the host is unstable on the reference's surface and was accepted;
         - no reference relaxation was done: surrogate energies rank nothing;
+        - candidates still wait for the reference;
+        - a structure that was set aside because its host fell apart is lower in energy;
         - the surrogate erased every short bond that sampling had made, and no minimum with a
           new bond was found otherwise (untouched universal models are known to do that);
         - forces or ranks of the surrogate disagree with the reference on this defect: force
           cosine < 0.7, ρ < 0.5 or force MAE > 0.3 eV/Å;
-        - more than a third as many relaxations failed as there are sampling structures;
+        - more than a third as many relaxations failed, or lost their host, as there are sampling structures;
         - two or more holes, no new bond, and an untouched surrogate: such defects tend to
           form dimers (paper, section II A), and such a surrogate tends to miss them.
     Moderate:
@@ -90,8 +102,9 @@ def assess(evidence: Evidence) -> Confidence:
           than three frames), or is middling: cosine < 0.9, ρ < 0.9 or MAE > 0.1 eV/Å;
         - the surrogate erased the sampled bonds although one was found otherwise;
         - two or more holes and no new bond, with a tuned surrogate or the reference alone;
-        - the relaxation of the ground state did not converge;
-        - some relaxations failed;
+        - the relaxation of the ground state, or of a minimum above it, did not converge;
+        - only the unperturbed structure led to the ground state, with its symmetry kept;
+        - some relaxations failed or lost their host;
         - fewer than five sampling structures;
         - five or more sampling structures of which no two relaxed to one surrogate minimum: the
           surface is so rugged that more minima are likely.
@@ -139,15 +152,38 @@ def _of_the_search(evidence: Evidence) -> list[tuple[Level, str]]:
         findings.append(
             ("low", "Nothing was relaxed with a reference; the surrogate's energies do not rank the candidates.")
         )
+    if evidence.n_unanswered:
+        findings.append(
+            ("low", f"{_count(evidence.n_unanswered, 'candidate')} not relaxed with the reference yet; the ground "
+             "state may be among them.")
+        )  # fmt: skip
+    if evidence.lower_set_aside:
+        findings.append(
+            ("low", "A structure that was set aside because its host fell apart is lower in energy than the ground "
+             "state: look at it, since either the host is not stable on this surface, or the reconstruction is "
+             "wide.")
+        )  # fmt: skip
     if evidence.n_failed > MANY_FAILURES * evidence.n_sampling:
         findings.append(
-            ("low", f"{_count(evidence.n_failed, 'relaxation')} failed, with {evidence.n_sampling} starts.")
-        )
+            ("low", f"{_count(evidence.n_failed, 'relaxation')} failed or lost the host, with {evidence.n_sampling} "
+             "starts.")
+        )  # fmt: skip
     elif evidence.n_failed:
+        leads = "it leads" if evidence.n_failed == 1 else "they lead"
         findings.append(
-            ("moderate", f"{_count(evidence.n_failed, 'relaxation')} failed; what it leads to is not known."
-             if evidence.n_failed == 1
-             else f"{evidence.n_failed} relaxations failed; what they lead to is not known.")
+            ("moderate", f"{_count(evidence.n_failed, 'relaxation')} failed or lost the host; what {leads} to is not "
+             "known.")
+        )  # fmt: skip
+    if evidence.n_unconverged:
+        its = "its" if evidence.n_unconverged == 1 else "their"
+        findings.append(
+            ("moderate", f"{_count(evidence.n_unconverged, 'minimum', 'minima')} above the ground state stopped at "
+             f"{its} step limit and may still fall below it.")
+        )  # fmt: skip
+    if evidence.only_unperturbed:
+        findings.append(
+            ("moderate", "Only the unperturbed structure led to the ground state, and a relaxation keeps its symmetry "
+             "even on a saddle point.")
         )  # fmt: skip
     if not evidence.ground_state_converged:
         findings.append(
@@ -242,5 +278,5 @@ def _what_speaks_for_it(evidence: Evidence) -> str:
     return "Every sampling structure was relaxed with the reference."
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"

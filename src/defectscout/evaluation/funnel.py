@@ -16,7 +16,7 @@ class Funnel:
         flagged: relaxed structures whose host fell apart, on either surface.
         candidates: structures chosen for reference relaxation.
         reference_relaxations: reference relaxations that were run.
-        minima: distinct minima on the reference surface (on the surrogate's, where there is no reference).
+        minima: distinct minima on the reference surface; 0 where there is no reference.
         surrogate_calls: force calls of the surrogate, counted per structure.
         reference_calls: force calls of the reference.
         reference_only_calls: force calls of a reference-only search of the same defect; None if there is none.

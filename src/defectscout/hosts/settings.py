@@ -23,6 +23,7 @@ class HostSettings(Settings):
     rattle: float = Field(
         0.05, ge=0, description="standard deviation of the rattle in the stability test, Å; 0 skips it"
     )
+    rattle_seed: int = Field(42, ge=0, description="seed of that rattle")
     stability_steps: int = Field(60, ge=1, description="step limit of the stability test")
     max_length_change: float = Field(
         0.06, gt=0, description="a lattice parameter that changes by a larger fraction means an unstable host"

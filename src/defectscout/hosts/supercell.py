@@ -69,13 +69,6 @@ def choose_supercell(primitive: Structure, settings: SupercellSettings, source: 
     return Host(primitive, repeated(primitive, matrix), matrix.astype(np.float64), source)
 
 
-def kept_operations(host: Host, symprec: float) -> tuple[int, int]:
-    """How many rotations of the host's point group its supercell keeps, and how many there are."""
-    operations = point_operations(host.primitive, symprec)
-    form = hermite_basis(np.rint(host.supercell_matrix).astype(np.int64))
-    return int(is_invariant(form[None], operations).sum()), len(operations)
-
-
 def repeated(primitive: Structure, matrix: IntArray) -> Structure:
     """Supercell of `primitive`, atoms grouped by element in the primitive cell's order.
 

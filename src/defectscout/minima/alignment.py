@@ -85,6 +85,18 @@ def aligned_positions(defect: Defect, atoms: Atoms) -> FloatArray:
     return np.asarray(atoms.get_positions() - drift(defect, atoms), dtype=float)
 
 
+def displacements(defect: Defect, atoms: Atoms) -> FloatArray:
+    """How far each atom of a relaxed structure lies from its place in the defect supercell, without drift, Å.
+
+    Shape (n_atoms,).
+
+    Raises:
+        SamplingError: see `check_fits`.
+    """
+    places = atoms.cell.cartesian_positions(defect.atoms.get_scaled_positions(wrap=False))
+    return np.asarray(find_mic(aligned_positions(defect, atoms) - places, atoms.cell, pbc=True)[1], dtype=float)
+
+
 def _geometric_median(points: FloatArray) -> FloatArray:
     """Point with the least sum of distances to `points` (Weiszfeld's iteration), shape (3,)."""
     centre = np.asarray(np.median(points, axis=0), dtype=float)

@@ -70,10 +70,9 @@ def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: Min
             flagged.append(Flagged(relaxation.label, reason))
         else:
             usable.append((relaxation, relaxation.final))
-    distances = fingerprint_distances(defect, [frame.atoms for _, frame in usable], settings)
-    energies = np.array([frame.prediction.energy for _, frame in usable], dtype=float)
-    apart = np.abs(energies[:, None] - energies[None, :]) > settings.energy_tolerance
-    groups = cluster(np.where(apart, MAX_DISTANCE, distances), settings.threshold)
+    structures = [frame.atoms for _, frame in usable]
+    centres = [track_site(defect, atoms) for atoms in structures]
+    groups = group_structures(structures, centres, [frame.prediction.energy for _, frame in usable], settings)
     minima = [_minimum(defect, [usable[i] for i in group], settings) for group in groups]
     return DistinctMinima(
         minima=tuple(sorted(minima, key=lambda minimum: (minimum.energy, minimum.representative))),
@@ -81,15 +80,23 @@ def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: Min
     )
 
 
-def same_minimum(defect: Defect, a: Atoms, b: Atoms, settings: MinimaSettings) -> bool:
-    """Whether two structures of a defect are one minimum by their fingerprints alone.
+def group_structures(
+    structures: Sequence[Atoms], centres: Sequence[FloatArray], energies: Sequence[float], settings: MinimaSettings
+) -> tuple[tuple[int, ...], ...]:
+    """Indices of the structures of each minimum, by fingerprint and energy; see `distinct_minima`.
 
-    No energies: the structures may come from different surfaces (surrogate and reference).
+    The structures may have different orders of atoms and orientations: fingerprints do not see those.
 
-    Raises:
-        SamplingError: a structure that is not of this defect.
+    Args:
+        structures: relaxed structures of one defect on one surface.
+        centres: the defect site in each, shape (3,), Å.
+        energies: their energies, eV.
+        settings: fingerprint, threshold, energy tolerance.
     """
-    return bool(fingerprint_distances(defect, [a, b], settings)[0, 1] <= settings.threshold)
+    distances = cosine_distances(site_fingerprints(structures, centres, settings))
+    values = np.array(energies, dtype=float)
+    apart = np.abs(values[:, None] - values[None, :]) > settings.energy_tolerance
+    return cluster(np.where(apart, MAX_DISTANCE, distances), settings.threshold)
 
 
 def fingerprint_distances(defect: Defect, structures: Sequence[Atoms], settings: MinimaSettings) -> FloatArray:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Final
 
 from ase import Atoms
 
@@ -24,11 +23,6 @@ from defectscout.relaxation.records import Checkpoint, Start
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steps import ended, finish, next_configuration, record
 from defectscout.relaxation.worker import Failed
-
-POLL_SECONDS: Final = 0.2
-"""How often `should_stop` is asked while all workers are busy."""
-
-STOPPED: Final = "stopped before its end"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,25 +49,23 @@ def relax_with_reference(
     workers: int,
     on_step: Callable[[str, Checkpoint], None] | None = None,
     on_finish: Callable[[Relaxation], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    threads: int = 1,
 ) -> tuple[Relaxation, ...]:
-    """Relax positions at fixed cell with the reference, several structures at once.
+    """Relax positions at fixed cell with the reference, several structures at once, one thread each.
+
+    Whatever ends it early, such as Ctrl-C, kills the workers; each relaxation can go on
+    from the last checkpoint that `on_step` was told.
 
     Args:
         reference: name of the reference; each worker loads it for itself.
         jobs: what to relax, first come, first served.
         settings: criterion, step limit and FIRE's parameters.
-        workers: relaxations at once; 0 takes as many as there are cores for their threads.
+        workers: relaxations at once; 0 takes as many as there are cores.
         on_step: told each frame, in this process, before that relaxation's next step begins.
         on_finish: told each relaxation that converged, failed or reached the step limit.
-        should_stop: asked several times a second; when it says yes, the workers are killed.
-        threads: threads of each worker. Small cells gain nothing from a second one.
 
     Returns:
         The ends, in the order of `jobs`. One that fails, or whose worker crashes, fails
-        alone, with the reason. After `should_stop` said yes, those that were not at
-        their end are `running` or `pending`, and can go on from their last checkpoint.
+        alone, with the reason.
 
     Raises:
         ValueError: if two jobs have the same label.
@@ -85,18 +77,16 @@ def relax_with_reference(
         track.end = ended(track.start, settings)
         _tell_end(track, on_finish)
     waiting = deque(track for track in tracks if track.end is None)
-    size = min(workers or max(1, available_cores() // threads), len(waiting))
+    size = min(workers or available_cores(), len(waiting))
     idle: list[Worker] = []
     busy: dict[Connection, tuple[Worker, _Track]] = {}
     try:
         while waiting or busy:
-            if should_stop is not None and should_stop():
-                break
             while waiting and len(busy) < size:
-                worker = idle.pop() if idle else Worker(reference, threads)
+                worker = idle.pop() if idle else Worker(reference, threads=1)
                 busy[worker.connection] = (worker, waiting.popleft())
                 _ask(worker, busy[worker.connection][1], settings)
-            for connection in wait(list(busy), POLL_SECONDS):
+            for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
                 worker, track = busy[connection]
                 _advance(worker, track, settings, on_step)
@@ -111,7 +101,7 @@ def relax_with_reference(
     finally:
         for worker in [*idle, *(worker for worker, _ in busy.values())]:
             worker.kill()
-    return tuple(track.end or _stopped(track.start) for track in tracks)
+    return tuple(track.end for track in tracks if track.end is not None)
 
 
 @dataclass(slots=True, eq=False)
@@ -164,11 +154,6 @@ def _advance(
 def _tell_end(track: _Track, on_finish: Callable[[Relaxation], None] | None) -> None:
     if track.end is not None and on_finish is not None:
         on_finish(track.end)
-
-
-def _stopped(start: Start) -> Relaxation:
-    state = RelaxationState.PENDING if start.checkpoint is None else RelaxationState.RUNNING
-    return finish(start, state, STOPPED)
 
 
 @contextmanager

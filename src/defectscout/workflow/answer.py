@@ -24,7 +24,7 @@ from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, 
 from defectscout.workflow.stages.host import HostReport
 from defectscout.workflow.stages.reference import electronic_states, referenced
 from defectscout.workflow.stages.sampling import sampling_structures
-from defectscout.workflow.stages.scout import load_checked_surrogate, scouted, surrogate_info
+from defectscout.workflow.stages.scout import load_recorded_surrogate, scouted, surrogate_info
 
 AGREEMENT_FRAMES = 24
 """Reference frames of each defect on which the surrogate is judged: enough for a rank correlation, seconds of work."""
@@ -94,11 +94,13 @@ def _defect_result(
     found = distinct_minima(defect, ended, campaign.settings.minima)
     scouts = scouted(campaign, defect)
     minima = _rank(found, candidates, ended)
+    symmetry = site_symmetry(defect.atoms, campaign.settings.minima.symprec)
     funnel = Funnel(
         sampling=len(sampling_structures(campaign, defect)),
         scouted=len(scouts),
         failed=sum(relaxation.state is RelaxationState.FAILED for relaxation in (*scouts, *ended)),
-        flagged=len(candidates.flagged) + len(found.flagged),
+        flagged=_n_fell_apart(scouts, [label for label, _ in candidates.flagged])
+        + _n_fell_apart(ended, [flag.label for flag in found.flagged]),
         candidates=len(candidates.candidates),
         reference_relaxations=len(ended),
         minima=len(found.minima),
@@ -115,15 +117,19 @@ def _defect_result(
         n_sampling=funnel.sampling,
         n_surrogate_minima=candidates.n_minima,
         erased_bonds=candidates.erased_bonds,
-        n_failed=funnel.failed,
+        n_failed=funnel.failed + funnel.flagged,
+        n_unanswered=len(candidates.candidates) - len(ended) if ended else 0,
+        lower_set_aside=_lower_set_aside(found, ended),
         ground_state_converged=not minima or minima[0].minimum.converged,
+        n_unconverged=sum(not item.minimum.converged for item in minima[1:]),
+        only_unperturbed=bool(minima) and _kept_unperturbed(minima[0], symmetry),
         found_new_bond=any(item.minimum.new_bonds for item in minima),
         excess_charge=defect.excess_charge,
         host_accepted_unstable=bool(report.unstable),
     )
     return DefectResult(
         defect=defect,
-        symmetry_before=site_symmetry(defect.atoms, campaign.settings.minima.symprec),
+        symmetry_before=symmetry,
         minima=minima,
         candidates=candidates,
         set_aside=(*candidates.flagged, *((flag.label, flag.reason) for flag in found.flagged)),
@@ -134,15 +140,38 @@ def _defect_result(
     )
 
 
+def _n_fell_apart(relaxations: Sequence[Relaxation], set_aside: Sequence[str]) -> int:
+    """How many of those set aside ended in a structure, but without their host."""
+    failed = {relaxation.label for relaxation in relaxations if relaxation.state is RelaxationState.FAILED}
+    return sum(label not in failed for label in set_aside)
+
+
+def _lower_set_aside(found: DistinctMinima, ended: Sequence[Relaxation]) -> bool:
+    """Whether a structure that lost its host lies below every minimum."""
+    labels = {flag.label for flag in found.flagged}
+    energies = [
+        relaxation.final.prediction.energy
+        for relaxation in ended
+        if relaxation.label in labels and relaxation.final and relaxation.state is not RelaxationState.FAILED
+    ]
+    return bool(energies and found.minima) and min(energies) < found.minima[0].energy
+
+
+def _kept_unperturbed(item: RankedMinimum, symmetry: str) -> bool:
+    """Whether a minimum may be a saddle point: nothing but a start on it, with symmetry to lose, led there."""
+    return item.sampled_by == (UNPERTURBED,) and item.minimum.site_symmetry == symmetry != "C1"
+
+
 def _rank(
     found: DistinctMinima, candidates: DefectCandidates, ended: Sequence[Relaxation]
 ) -> tuple[RankedMinimum, ...]:
     by_label = {candidate.label: candidate for candidate in candidates.candidates}
+    answered = {label for minimum in found.minima for label in minimum.members}
     unperturbed = next(
         (
             relaxation.final.prediction.energy
             for relaxation in ended
-            if relaxation.label == UNPERTURBED and relaxation.final and relaxation.state is not RelaxationState.FAILED
+            if relaxation.label == UNPERTURBED and relaxation.label in answered and relaxation.final
         ),
         None,
     )
@@ -194,7 +223,7 @@ def _agreements(campaign: Campaign, defects: Sequence[Defect], progress: Progres
             missing[defect.label] = frames
     if not missing:
         return known
-    surrogate = load_checked_surrogate(campaign.settings, defects)
+    surrogate = load_recorded_surrogate(campaign, defects)
     for label, frames in missing.items():
         try:
             known[label] = agreement(frames, surrogate.predict([frame.atoms for frame in frames]))
@@ -205,7 +234,9 @@ def _agreements(campaign: Campaign, defects: Sequence[Defect], progress: Progres
 
 
 def _evenly_spaced(campaign: Campaign, tasks: Sequence[Task]) -> list[Frame]:
-    frames = [frame for task in tasks for frame in campaign.record.frames(task.key)]
+    # A relaxation that failed has left the structures that the surrogate should be right for.
+    ended_well = [task for task in tasks if task.state is not RelaxationState.FAILED]
+    frames = [frame for task in ended_well for frame in campaign.record.frames(task.key)]
     if len(frames) <= AGREEMENT_FRAMES:
         return frames
     picks = np.linspace(0, len(frames) - 1, AGREEMENT_FRAMES).round().astype(int)

@@ -16,7 +16,7 @@ from pathlib import Path
 from defectscout import __version__
 from defectscout.core.errors import CampaignError
 from defectscout.workflow.record import SCHEMA_VERSION, Record
-from defectscout.workflow.settings import SearchSettings, changed, write_toml
+from defectscout.workflow.settings import SearchSettings, changed, flatten, write_toml
 
 RECORD_NAME = "campaign.db"
 LOG_NAME = "defectscout.log"
@@ -175,19 +175,27 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
     """
     old_settings, old_source = read_campaign(folder)
     differences = [name.split(".")[0] for name in changed(old_settings, settings)]
-    if old_source.sha256 != source.sha256:
+    if not _same_host(old_source, source):
         differences.append("source")
     stages = [FIRST_STAGE_OF[section] for section in differences]
     first = min((STAGES.index(stage) for stage in stages), default=len(STAGES))
-    fork = fork_folder(folder)
-    fork.mkdir(parents=True)
     with _locked(folder):
-        shutil.copy2(folder / RECORD_NAME, fork / RECORD_NAME)
-    record = Record(fork / RECORD_NAME)
+        fork = fork_folder(folder)
+        fork.mkdir(parents=True)
+        # Under its name only when it is complete: a kill must not leave the old campaign with half of it gone.
+        part = fork / f".{RECORD_NAME}.part"
+        shutil.copy2(folder / RECORD_NAME, part)
+    record = Record(part)
     gone = STAGES[first:]
     record.forget(gone, [name for stage in gone for name in STAGE_DOCUMENTS[stage]])
     _write_identity(record, fork, settings, source)
+    part.replace(fork / RECORD_NAME)
     return fork
+
+
+def _same_host(known: Source, source: Source) -> bool:
+    """By content, so that a file may be moved; by name where there is no file."""
+    return known.sha256 == source.sha256 and (bool(source.sha256) or known.name == source.name)
 
 
 def _check_new_folder(folder: Path) -> None:
@@ -240,7 +248,7 @@ def _check_same(record: Record, folder: Path, settings: SearchSettings, source: 
     content = json.loads(stored)
     _check_schema(content, folder)
     known = Source(**content["source"])
-    if known.sha256 != source.sha256 or (not source.sha256 and known.name != source.name):
+    if not _same_host(known, source):
         raise CampaignError(
             f"The folder {folder} holds a campaign on another host ({known.name}); this one is {source.name}"
             f"{' with other content' if known.name == source.name else ''}. "
@@ -249,8 +257,6 @@ def _check_same(record: Record, folder: Path, settings: SearchSettings, source: 
     old = SearchSettings.model_validate(content["settings"])
     differences = changed(old, settings)
     if differences:
-        from defectscout.workflow.settings import flatten
-
         before, after = flatten(old), flatten(settings)
         listing = "; ".join(f"{name} was {before.get(name)!r}, now {after[name]!r}" for name in differences)
         raise CampaignError(

@@ -98,7 +98,7 @@ def _record(campaign: Campaign, defect: Defect, label: str, output: Path) -> Non
     first = frames[0].prediction.energy
     for frame in frames:
         checkpoint = Checkpoint(frame, fire_init(len(frame.atoms), campaign.settings.refinement.fire), first)
-        campaign.record.write_steps([(key, checkpoint)], keep=True, seconds=0.0)
+        campaign.record.write_steps([(key, checkpoint)], seconds=0.0)
     converged = _converged(output)
     state = RelaxationState.CONVERGED if converged else RelaxationState.UNCONVERGED
     reason = "" if converged else f"{output} says that the relaxation did not reach its criterion"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.errors import CampaignError
-from defectscout.core.frames import Frame, Prediction, Relaxation, RelaxationState
-from defectscout.minima.distinct import distinct_minima
+from defectscout.minima.distinct import distinct_minima, group_structures
 from defectscout.minima.settings import MinimaSettings
-from defectscout.workflow.campaign import read_campaign
+from defectscout.minima.site import track_site
+from defectscout.workflow.campaign import RECORD_NAME, read_campaign
 from defectscout.workflow.record import Record
 from defectscout.workflow.serial import defects_from_json
 
 GROUND_STATE_TOLERANCE = 0.02
 """eV within which two searches have found the same ground-state energy."""
+
+CELL_TOLERANCE = 0.02
+"""Å and degrees within which two supercells are the same: a strain of 0.2 %, worth some meV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,8 @@ def compare(first: Path, second: Path) -> tuple[DefectComparison, ...]:
     """Match the minima of two finished searches by energy and fingerprint.
 
     Raises:
-        CampaignError: if a folder holds no campaign, if their references differ, or
-            if they have no defect in common.
+        CampaignError: if a folder holds no campaign, if their references or their
+            supercells differ, or if they have no defect in common.
     """
     settings, _ = read_campaign(first)
     other, _ = read_campaign(second)
@@ -70,12 +76,23 @@ def compare(first: Path, second: Path) -> tuple[DefectComparison, ...]:
             f"{first} has the reference {settings.reference.name} and {second} {other.reference.name}: energies of "
             "different methods cannot be compared."
         )
-    records = Record(first / "campaign.db"), Record(second / "campaign.db")
+    records = Record(first / RECORD_NAME), Record(second / RECORD_NAME)
     defects = tuple({defect.label: defect for defect in _defects(record)} for record in records)
     common = [label for label in defects[0] if label in defects[1]]
     if not common:
         raise CampaignError(f"The campaigns {first} and {second} have no defect in common.")
-    return tuple(_compare_defect(defects[0][label], records, settings.minima) for label in common)
+    for label in common:
+        _check_same_supercell(defects[0][label], defects[1][label], first, second)
+    return tuple(
+        _compare_defect(
+            (
+                _Side(defects[0][label], records[0], settings.minima),
+                _Side(defects[1][label], records[1], settings.minima),
+            ),
+            settings.minima,
+        )
+        for label in common
+    )
 
 
 def _defects(record: Record) -> tuple[Defect, ...]:
@@ -83,60 +100,73 @@ def _defects(record: Record) -> tuple[Defect, ...]:
     return defects_from_json(stored) if stored is not None else ()
 
 
-def _compare_defect(defect: Defect, records: tuple[Record, Record], settings: MinimaSettings) -> DefectComparison:
-    found = [_minima(defect, record, settings) for record in records]
-    ends = [
-        _as_end(minimum, f"{side}/{number}")
-        for side, minima in enumerate(found)
-        for number, minimum in enumerate(minima)
-    ]
-    lowest = min((minimum.energy for minima in found for minimum in minima), default=0.0)
-    merged = distinct_minima(defect, ends, settings).minima
-    shared = tuple(
-        SharedMinimum(
-            energy=minimum.energy - lowest,
-            bonds=tuple(str(bond) for bond in minimum.new_bonds),
-            in_first=_lowest(minimum, ends, "0/", lowest),
-            in_second=_lowest(minimum, ends, "1/", lowest),
+def _check_same_supercell(one: Defect, other: Defect, first: Path, second: Path) -> None:
+    """Order of atoms and orientation may differ: neither energies nor fingerprints depend on them."""
+    same = Counter(one.atoms.symbols) == Counter(other.atoms.symbols) and np.allclose(
+        one.atoms.cell.cellpar(), other.atoms.cell.cellpar(), rtol=0, atol=CELL_TOLERANCE
+    )
+    if not same:
+        raise CampaignError(
+            f"{one.label} was searched in different supercells in {first} ({_cell(one)}) and {second} "
+            f"({_cell(other)}): their energies cannot be compared. Run both searches from the same host with the same "
+            "supercell settings."
         )
-        for minimum in merged
+
+
+def _cell(defect: Defect) -> str:
+    lengths = " × ".join(f"{length:.2f}" for length in defect.atoms.cell.lengths())
+    angles = "/".join(f"{angle:.1f}" for angle in defect.atoms.cell.angles())
+    return f"{defect.atoms.get_chemical_formula()}, {lengths} Å, {angles}°"
+
+
+class _Side:
+    """What one search found of a defect."""
+
+    def __init__(self, defect: Defect, record: Record, settings: MinimaSettings) -> None:
+        tasks = record.tasks("reference", defect.label)
+        ended = [task.as_relaxation() for task in tasks if task.state.is_finished]
+        self.label = defect.label
+        self.minima = distinct_minima(defect, ended, settings).minima
+        self.sites = [track_site(defect, minimum.atoms) for minimum in self.minima]
+        self.calls = sum(task.evaluations for task in tasks)
+        self.lowest = min((minimum.energy for minimum in self.minima), default=float("inf"))
+
+
+def _compare_defect(sides: tuple[_Side, _Side], settings: MinimaSettings) -> DefectComparison:
+    first, second = sides
+    minima = [*first.minima, *second.minima]
+    groups = group_structures(
+        [minimum.atoms for minimum in minima],
+        [*first.sites, *second.sites],
+        [minimum.energy for minimum in minima],
+        settings,
     )
-    calls = [sum(task.evaluations for task in record.tasks("reference", defect.label)) for record in records]
-    ground = [min((minimum.energy for minimum in minima), default=float("inf")) for minima in found]
-    return DefectComparison(
-        label=defect.label,
-        minima=shared,
-        first_calls=calls[0],
-        second_calls=calls[1],
-        first_found=ground[0] <= ground[1] + GROUND_STATE_TOLERANCE,
-        second_found=ground[1] <= ground[0] + GROUND_STATE_TOLERANCE,
-    )
-
-
-def _minima(defect: Defect, record: Record, settings: MinimaSettings) -> tuple[Minimum, ...]:
-    ended = [task.as_relaxation() for task in record.tasks("reference", defect.label) if task.state.is_finished]
-    return distinct_minima(defect, ended, settings).minima
-
-
-def _as_end(minimum: Minimum, label: str) -> Relaxation:
-    """A minimum in the form in which `distinct_minima` takes structures."""
-    import numpy as np
-
-    prediction = Prediction(minimum.energy, np.zeros((len(minimum.atoms), 3)))
-    return Relaxation(
-        label=label,
-        final=Frame(minimum.atoms, prediction, 0),
-        initial_energy=minimum.energy,
-        state=RelaxationState.CONVERGED,
-        reason="",
-        n_evaluations=0,
-    )
-
-
-def _lowest(minimum: Minimum, ends: list[Relaxation], side: str, zero: float) -> float | None:
-    energies = [
-        end.initial_energy - zero
-        for end in ends
-        if end.label in minimum.members and end.label.startswith(side) and end.initial_energy is not None
+    zero = min(first.lowest, second.lowest)
+    boundary = len(first.minima)
+    shared = [
+        _shared(
+            [minima[index] for index in group if index < boundary],
+            [minima[index] for index in group if index >= boundary],
+            zero,
+        )
+        for group in groups
     ]
-    return min(energies, default=None)
+    return DefectComparison(
+        label=first.label,
+        minima=tuple(sorted(shared, key=lambda item: item.energy)),
+        first_calls=first.calls,
+        second_calls=second.calls,
+        first_found=first.lowest < second.lowest + GROUND_STATE_TOLERANCE,
+        second_found=second.lowest < first.lowest + GROUND_STATE_TOLERANCE,
+    )
+
+
+def _shared(first: list[Minimum], second: list[Minimum], zero: float) -> SharedMinimum:
+    lowest = min([*first, *second], key=lambda minimum: minimum.energy)
+    energies = [min((minimum.energy - zero for minimum in side), default=None) for side in (first, second)]
+    return SharedMinimum(
+        energy=lowest.energy - zero,
+        bonds=tuple(str(bond) for bond in lowest.new_bonds),
+        in_first=energies[0],
+        in_second=energies[1],
+    )

@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from defectscout.core.defect import Defect
 from defectscout.core.frames import Relaxation
 from defectscout.workflow.campaign import Campaign, package_versions, write_atomically
@@ -175,7 +177,7 @@ def _write_structures(folder: Path, result: DefectResult) -> None:
     if target.is_dir():
         for path in target.iterdir():
             # An earlier answer may have had more minima.
-            if path.name not in expected and path.name.startswith("metastable_"):
+            if path.name not in expected and path.name.startswith(("ground_state", "metastable_")):
                 path.unlink()
 
 
@@ -189,7 +191,7 @@ def _without_nan(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    if hasattr(value, "item"):
+    if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, set | frozenset):
         return sorted(value)

@@ -1,9 +1,9 @@
 """The record of a campaign: one SQLite file that everything else is rebuilt from.
 
 Configurations are rows of an `ase.db` database (`ase db campaign.db stage=reference`
-works); beside them stand two tables of our own: `tasks`, one row for each
-relaxation with its state and the checkpoint to go on from, and `documents`,
-what else a campaign must remember. A step of a relaxation, its frame and its
+works); beside them stand three tables of our own: `tasks`, one row for each
+relaxation with its state and the checkpoint to go on from, `frames`, which row
+each step of it is, and `documents`, what else a campaign must remember. A step of a relaxation, its frame and its
 checkpoint are written in one transaction, so that a kill between any two
 instructions leaves a record from which the search goes on.
 """
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from numpy.typing import NDArray
 
 from defectscout.core.errors import CampaignError
 from defectscout.core.frames import Frame, Prediction, Relaxation, RelaxationState
@@ -42,13 +43,25 @@ CREATE TABLE IF NOT EXISTS tasks (
     checkpoint BLOB,
     PRIMARY KEY (stage, defect, label)
 );
+CREATE TABLE IF NOT EXISTS frames (
+    stage TEXT NOT NULL,
+    defect TEXT NOT NULL,
+    label TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    row INTEGER NOT NULL,
+    PRIMARY KEY (stage, defect, label, step)
+);
 CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
+
+_STRUCTURE = "systems.numbers, systems.positions, systems.cell, systems.pbc"
+# Read as blobs, in one query for all rows: `ase.db` opens the file again for each row that is asked for by its
+# id, and selecting by key looks at every frame of the campaign.
 
 
 @dataclass(frozen=True, slots=True)
 class TaskKey:
-    """Which relaxation: its stage (`host`, `scout` or `reference`), defect and label."""
+    """Which relaxation: its stage (`host`, `sampling`, `scout` or `reference`), defect and label."""
 
     stage: str
     defect: str
@@ -70,7 +83,7 @@ class Task:
         evaluations: force calls spent so far.
         initial_energy: energy of its first frame, eV.
         seconds: wall time spent so far.
-        checkpoint: last frame and the optimiser's state, to go on from.
+        packed: last frame and the optimiser's state, as stored; None before the first frame.
     """
 
     key: TaskKey
@@ -80,14 +93,19 @@ class Task:
     evaluations: int
     initial_energy: float | None
     seconds: float
-    checkpoint: Checkpoint | None
+    packed: bytes | None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Last frame and the optimiser's state, to go on from; unpacked anew each time, which takes a millisecond."""
+        return _unpack(self.packed, self.start) if self.packed is not None else None
 
     def as_relaxation(self) -> Relaxation:
         """The end of a finished task."""
-        final = self.checkpoint.frame if self.checkpoint is not None else None
+        checkpoint = self.checkpoint
         return Relaxation(
             label=self.key.label,
-            final=final,
+            final=checkpoint.frame if checkpoint is not None else None,
             initial_energy=self.initial_energy,
             state=self.state,
             reason=self.reason,
@@ -107,6 +125,8 @@ class Record:
         self.path = path
         with self._transaction() as connection:
             connection.executescript(_SCHEMA)
+            with self._database.managed_connection():
+                pass  # makes the tables of `ase.db`, which it would only do at the first configuration
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -143,7 +163,7 @@ class Record:
                 ).fetchone()
                 if known:
                     continue
-                row = self._database.write(_bare(atoms), stage=f"{stage}-start", defect=defect, label=label)
+                row = self._database.write(_bare(atoms), stage=f"{stage}-start", defect=defect, label=_text(label))
                 connection.execute(
                     "INSERT INTO tasks (stage, defect, label, state, start_row) VALUES (?, ?, ?, ?, ?)",
                     (stage, defect, label, RelaxationState.PENDING.value, row),
@@ -152,43 +172,27 @@ class Record:
     def tasks(self, stage: str, defect: str | None = None) -> list[Task]:
         """All relaxations of a stage, in the order in which they were added."""
         query = (
-            "SELECT stage, defect, label, state, reason, evaluations, initial_energy, seconds, start_row, "
-            "checkpoint FROM tasks WHERE stage = ?"
+            "SELECT stage, defect, label, state, reason, evaluations, initial_energy, seconds, checkpoint, "
+            f"{_STRUCTURE} FROM tasks JOIN systems ON systems.id = tasks.start_row WHERE stage = ?"
         )
         parameters: tuple[str, ...] = (stage,)
         if defect is not None:
             query += " AND defect = ?"
             parameters += (defect,)
         with self._transaction() as connection:
-            rows = connection.execute(query + " ORDER BY rowid", parameters).fetchall()
-        return [self._task(row) for row in rows]
+            rows = connection.execute(query + " ORDER BY tasks.rowid", parameters).fetchall()
+        return [_task(row) for row in rows]
 
-    def _task(self, row: tuple[Any, ...]) -> Task:
-        stage, defect, label, state, reason, evaluations, initial_energy, seconds, start_row, blob = row
-        start = self._database.get_atoms(id=start_row)
-        return Task(
-            key=TaskKey(stage, defect, label),
-            start=start,
-            state=RelaxationState(state),
-            reason=reason,
-            evaluations=evaluations,
-            initial_energy=initial_energy,
-            seconds=seconds,
-            checkpoint=_unpack(blob, start) if blob is not None else None,
-        )
-
-    def write_steps(self, steps: Sequence[tuple[TaskKey, Checkpoint]], keep: bool, seconds: float) -> None:
+    def write_steps(self, steps: Sequence[tuple[TaskKey, Checkpoint]], seconds: float) -> None:
         """Store one ionic step of one or more relaxations, in one transaction.
 
         Args:
             steps: which relaxation, and the step to go on from.
-            keep: also keep the frame as a row of the database.
             seconds: wall time since the step before, shared among the relaxations.
         """
         with self._transaction() as connection:
             for key, checkpoint in steps:
-                if keep:
-                    self._write_frame(key, checkpoint.frame)
+                self._write_frame(connection, key, checkpoint.frame)
                 connection.execute(
                     "UPDATE tasks SET state = ?, evaluations = ?, seconds = seconds + ?, checkpoint = ?, "
                     "initial_energy = ? WHERE stage = ? AND defect = ? AND label = ?",
@@ -204,13 +208,16 @@ class Record:
                     ),
                 )
 
-    def _write_frame(self, key: TaskKey, frame: Frame) -> None:
+    def _write_frame(self, connection: sqlite3.Connection, key: TaskKey, frame: Frame) -> None:
         atoms = _bare(frame.atoms)
         results = {"energy": frame.prediction.energy, "forces": frame.prediction.forces}
         if frame.prediction.stress is not None:
             results["stress"] = frame.prediction.stress
         atoms.calc = SinglePointCalculator(atoms, **results)
-        self._database.write(atoms, stage=key.stage, defect=key.defect, label=key.label, step=frame.step)
+        row = self._database.write(atoms, stage=key.stage, defect=key.defect, label=_text(key.label), step=frame.step)
+        connection.execute(
+            "INSERT INTO frames VALUES (?, ?, ?, ?, ?)", (key.stage, key.defect, key.label, frame.step, row)
+        )
 
     def finish(self, key: TaskKey, state: RelaxationState, reason: str, evaluations: int) -> None:
         """Mark a relaxation as ended."""
@@ -224,27 +231,37 @@ class Record:
         """Remove stages and documents, for a fork that starts again from an earlier stage."""
         with self._transaction() as connection:
             for stage in stages:
+                self._delete(connection, "SELECT start_row FROM tasks WHERE stage = ?", (stage,))
+                self._delete(connection, "SELECT row FROM frames WHERE stage = ?", (stage,))
                 connection.execute("DELETE FROM tasks WHERE stage = ?", (stage,))
-                for name in (stage, f"{stage}-start"):
-                    self._database.delete([row.id for row in self._database.select(stage=name)])
+                connection.execute("DELETE FROM frames WHERE stage = ?", (stage,))
             for document in documents:
                 connection.execute("DELETE FROM documents WHERE name = ?", (document,))
 
     def forget_frames(self, key: TaskKey) -> None:
         """Remove the kept frames of one relaxation, before they are read again."""
-        with self._transaction():
-            rows = self._database.select(stage=key.stage, defect=key.defect, label=key.label)
-            self._database.delete([row.id for row in rows])
+        where, parameters = "WHERE stage = ? AND defect = ? AND label = ?", (key.stage, key.defect, key.label)
+        with self._transaction() as connection:
+            self._delete(connection, f"SELECT row FROM frames {where}", parameters)
+            connection.execute(f"DELETE FROM frames {where}", parameters)
+
+    def _delete(self, connection: sqlite3.Connection, rows: str, parameters: tuple[str, ...]) -> None:
+        """Delete configurations; `ase.db` would commit, and so tear the transaction, to compact the file."""
+        from ase.db.sqlite import all_tables
+
+        for table in all_tables:
+            connection.execute(f"DELETE FROM {table} WHERE id IN ({rows})", parameters)
 
     # frames
 
     def frames(self, key: TaskKey) -> list[Frame]:
         """The kept frames of one relaxation, first to last."""
-        with self._transaction():
-            rows = sorted(
-                self._database.select(stage=key.stage, defect=key.defect, label=key.label),
-                key=lambda row: int(row.step),
-            )
+        query = (
+            f"SELECT step, energy, forces, stress, {_STRUCTURE} FROM frames JOIN systems ON systems.id = frames.row "
+            "WHERE stage = ? AND defect = ? AND label = ? ORDER BY step"
+        )
+        with self._transaction() as connection:
+            rows = connection.execute(query, (key.stage, key.defect, key.label)).fetchall()
         return [_frame(row) for row in rows]
 
 
@@ -252,10 +269,53 @@ def _bare(atoms: Atoms) -> Atoms:
     return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 
 
-def _frame(row: Any) -> Frame:
-    stress = np.asarray(row.stress) if "stress" in row else None
-    prediction = Prediction(energy=float(row.energy), forces=np.asarray(row.forces), stress=stress)
-    return Frame(atoms=_bare(row.toatoms()), prediction=prediction, step=int(row.step))
+def _text(label: str) -> str:
+    """A label as a value of `ase.db`, which refuses texts that read like a number ("1", of a file 1.cif)."""
+    from ase.db.core import check
+
+    try:
+        check({"label": label})
+    except ValueError:
+        return f"'{label}'"
+    return label
+
+
+def _task(row: tuple[Any, ...]) -> Task:
+    stage, defect, label, state, reason, evaluations, initial_energy, seconds, blob, *structure = row
+    return Task(
+        key=TaskKey(stage, defect, label),
+        start=_atoms(*structure),
+        state=RelaxationState(state),
+        reason=reason,
+        evaluations=evaluations,
+        initial_energy=initial_energy,
+        seconds=seconds,
+        packed=blob,
+    )
+
+
+def _frame(row: tuple[Any, ...]) -> Frame:
+    step, energy, forces, stress, *structure = row
+    prediction = Prediction(
+        energy=float(energy),
+        forces=_floats(forces).reshape(-1, 3),
+        stress=_floats(stress) if stress is not None else None,
+    )
+    return Frame(atoms=_atoms(*structure), prediction=prediction, step=int(step))
+
+
+def _atoms(numbers: bytes, positions: bytes, cell: bytes, pbc: int) -> Atoms:
+    """A configuration from the columns of `ase.db`: little-endian arrays, and periodicity as three bits."""
+    return Atoms(
+        numbers=np.frombuffer(numbers, "<i4").astype(int),
+        positions=_floats(positions).reshape(-1, 3),
+        cell=_floats(cell).reshape(3, 3),
+        pbc=[bool(pbc & bit) for bit in (1, 2, 4)],
+    )
+
+
+def _floats(blob: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(blob, "<f8").astype(float)
 
 
 def _pack(checkpoint: Checkpoint) -> bytes:

@@ -33,7 +33,7 @@ class RankedMinimum:
         sampled_by: all sampling structures that led to it, through the surrogate or directly.
         relative_energy: energy above the ground state, eV.
         lowering: energy less that of the relaxed `Unperturbed` structure, eV; None
-            if that relaxation failed.
+            if that relaxation failed or lost its host.
         surrogate_energy: energy of the candidate's surrogate minimum above the lowest
             surrogate minimum, eV; None if it was not scouted.
     """
@@ -140,8 +140,7 @@ class SearchResult:
         """doped's entries with the ground-state structures and energies in them, by label.
 
         The energies are the reference's, in eV for the supercell; no finite-size
-        correction is made. Defects without an answer are left out of nothing: asking
-        for them raises.
+        correction is made.
 
         Raises:
             NothingFoundError: if a defect has no ground state.

@@ -90,7 +90,7 @@ def search(
     if fork:
         folder = fork_campaign(folder, settings, source)
         progress.message(f"Forked to {folder}.")
-    calls = baseline_calls(Path(baseline)) if baseline is not None else {}
+    calls = baseline_calls(Path(baseline), settings.reference.name) if baseline is not None else {}
     with open_campaign(folder, settings, source) as campaign:
         return run_stages(campaign, calls, until, progress)
 
@@ -236,17 +236,25 @@ def _check_answered(result: SearchResult) -> None:
     )
 
 
-def baseline_calls(folder: Path) -> dict[str, int]:
-    """Reference force calls of a finished campaign, by defect.
+def baseline_calls(folder: Path, reference: str) -> dict[str, int]:
+    """Reference force calls of a finished reference-only search, by defect.
 
     Raises:
         InputFileError: if the folder holds no finished search.
+        CampaignError: if that search used a surrogate or another reference.
     """
     path = folder / SUMMARY_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {label: int(item["funnel"]["reference_calls"]) for label, item in content["defects"].items()}
+        surrogate, used = content["surrogate"], content["reference"]
+        calls = {label: int(item["funnel"]["reference_calls"]) for label, item in content["defects"].items()}
     except (OSError, KeyError, ValueError) as error:
         raise InputFileError(
             f"Cannot read the baseline {path}: {error}. Give the folder of a search that was run with --reference-only."
         ) from None
+    if surrogate is not None or used != reference:
+        raise CampaignError(
+            f"The search in {folder} is no baseline for this one: it used the surrogate {surrogate or 'none'} and the "
+            f"reference {used}. Give one that was run with --reference-only and the reference {reference}."
+        )
+    return calls

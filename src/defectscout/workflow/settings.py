@@ -54,6 +54,9 @@ PRESETS: Mapping[Preset, SearchSettings] = {
 DOES_NOT_CHANGE_RESULTS = frozenset({"reference.workers", "surrogate.device", "surrogate.batch_size"})
 """Settings of speed alone: they may differ when a campaign is resumed."""
 
+_OF_SCOUTING = frozenset({"surrogate", "scouting"})
+"""Sections that mean nothing to a reference-only search."""
+
 
 def preset(name: str) -> SearchSettings:
     """The settings of a preset.
@@ -189,4 +192,11 @@ def flatten(settings: SearchSettings) -> dict[str, object]:
 def changed(old: SearchSettings, new: SearchSettings) -> list[str]:
     """Names of the settings whose difference would change results."""
     before, after = flatten(old), flatten(new)
-    return [name for name in after if before.get(name) != after[name] and name not in DOES_NOT_CHANGE_RESULTS]
+    scouts = "scout" in (old.strategy, new.strategy)
+    return [
+        name
+        for name in after
+        if before.get(name) != after[name]
+        and name not in DOES_NOT_CHANGE_RESULTS
+        and (scouts or name.split(".")[0] not in _OF_SCOUTING)
+    ]

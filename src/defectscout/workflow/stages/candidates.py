@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from ase import Atoms
 from pydantic import TypeAdapter
 
-from defectscout.core.defect import UNPERTURBED, Defect
+from defectscout.core.defect import UNPERTURBED, Defect, Minimum
 from defectscout.core.errors import CampaignError, NothingFoundError
 from defectscout.core.frames import RelaxationState
 from defectscout.core.progress import Progress
 from defectscout.evaluation.confidence import bonds_were_erased
+from defectscout.minima.alignment import displacements
 from defectscout.minima.distinct import DistinctMinima, distinct_minima
 from defectscout.minima.symmetry import site_symmetry
 from defectscout.workflow.campaign import Campaign
@@ -21,6 +22,9 @@ from defectscout.workflow.stages.scout import scouted
 
 UNPERTURBED_SCOUTED = "Unperturbed_scouted"
 """Label of a candidate that the surrogate made of the unperturbed structure by itself."""
+
+STAYED_IN_PLACE = 0.5
+"""Å. Neighbours of a defect relax by 0.1 to 0.4 Å; an atom that moves farther is on its way to another place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,13 @@ def choose_candidates(campaign: Campaign, defects: Sequence[Defect], progress: P
     nothing and is not sent twice.
 
     Raises:
+        CampaignError: if the scouting of a defect has not come to its end.
         NothingFoundError: if every scouting relaxation of every defect failed.
     """
     chosen = read_candidates(campaign)
     missing = [defect for defect in defects if defect.label not in chosen]
+    if campaign.settings.strategy == "scout":
+        _check_scouted(campaign, missing)
     for defect in missing:
         if campaign.settings.strategy == "reference-only":
             chosen[defect.label] = _all_structures(campaign, defect)
@@ -96,24 +103,50 @@ def _surrogate_minima(campaign: Campaign, defect: Defect, progress: Progress) ->
     for flag in found.flagged:
         progress.warn(f"{defect.label} {flag.label}: set aside: {flag.reason}")
     return DefectCandidates(
-        candidates=tuple(_with_baseline(defect, found, campaign.settings.minima.symprec)),
+        candidates=tuple(_with_baseline(found, _relaxed_in_place(campaign, defect, found))),
         flagged=tuple((flag.label, flag.reason) for flag in found.flagged),
         n_minima=len(found.minima),
         erased_bonds=bonds_were_erased(defect, sampling_structures(campaign, defect), found.minima),
     )
 
 
-def _with_baseline(defect: Defect, found: DistinctMinima, symprec: float) -> list[Candidate]:
-    unperturbed_symmetry = site_symmetry(defect.atoms, symprec)
+def _check_scouted(campaign: Campaign, defects: Sequence[Defect]) -> None:
+    """Candidates are chosen once: chosen too early, those not scouted yet would be lost."""
+    for defect in defects:
+        tasks = campaign.record.tasks("scout", defect.label)
+        running = sum(not task.state.is_finished for task in tasks)
+        if not tasks or running:
+            state = f"{running} of {len(tasks)} surrogate relaxations are still to do" if tasks else "it has not begun"
+            raise CampaignError(
+                f"The scouting of {defect.label} in {campaign.folder} has not come to its end ({state}), so that its "
+                f"candidates cannot be chosen yet. Go on with: defectscout scout {campaign.folder}"
+            )
+
+
+def _relaxed_in_place(campaign: Campaign, defect: Defect, found: DistinctMinima) -> Minimum | None:
+    """The surrogate minimum that is the unperturbed structure, merely relaxed; None if there is none.
+
+    Its symmetry alone does not tell: an unperturbed structure without any has none to lose.
+    """
+    minimum = next((minimum for minimum in found.minima if UNPERTURBED in minimum.members), None)
+    if minimum is None or minimum.new_bonds:
+        return None
+    if minimum.site_symmetry != site_symmetry(defect.atoms, campaign.settings.minima.symprec):
+        return None
+    (end,) = (end.final for end in scouted(campaign, defect) if end.label == UNPERTURBED)
+    stayed = end is not None and displacements(defect, end.atoms).max() <= STAYED_IN_PLACE
+    return minimum if stayed else None
+
+
+def _with_baseline(found: DistinctMinima, relaxed_in_place: Minimum | None) -> list[Candidate]:
     baseline = Candidate(UNPERTURBED, (UNPERTURBED,), scouted=False, surrogate_energy=None)
     others = []
     for minimum in found.minima:
-        relaxed_in_place = not minimum.new_bonds and minimum.site_symmetry == unperturbed_symmetry
-        if UNPERTURBED in minimum.members and relaxed_in_place:
+        if minimum is relaxed_in_place:
             baseline = Candidate(UNPERTURBED, minimum.members, scouted=False, surrogate_energy=minimum.energy)
             continue
-        # The surrogate may have broken the symmetry of the unperturbed structure or
-        # made bonds in it: then that is a structure in its own right, too.
+        # The surrogate may have broken the symmetry of the unperturbed structure, made bonds
+        # in it or moved an atom away: then that is a structure in its own right, too.
         label = minimum.representative if minimum.representative != UNPERTURBED else UNPERTURBED_SCOUTED
         others.append(Candidate(label, minimum.members, scouted=True, surrogate_energy=minimum.energy))
     return [baseline, *others]

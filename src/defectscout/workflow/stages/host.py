@@ -175,7 +175,7 @@ def _relax_host(campaign: Campaign, host: Host, progress: Progress) -> tuple[Hos
             evaluate,
             relaxed.host,
             settings.host,
-            seed=settings.sampling.seed,
+            seed=settings.host.rattle_seed,
             on_step=_keeper(campaign, STABILITY, progress, "testing its stability"),
             checkpoint=_task(campaign, STABILITY).checkpoint,
             relaxed=relaxed,
@@ -233,7 +233,7 @@ def _keeper(campaign: Campaign, key: TaskKey, progress: Progress, what: str) -> 
 
     def keep(checkpoint: Checkpoint) -> None:
         nonlocal clock
-        campaign.record.write_steps([(key, checkpoint)], keep=True, seconds=time.monotonic() - clock)
+        campaign.record.write_steps([(key, checkpoint)], seconds=time.monotonic() - clock)
         clock = time.monotonic()
         frame = checkpoint.frame
         done = 0 if key == RELAX else 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from pydantic import TypeAdapter
+
 from defectscout.core.defect import Defect
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
-from defectscout.references.base import ElectronicState
+from defectscout.references.base import ElectronicState, ReferenceInfo
 from defectscout.relaxation.records import Checkpoint
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import Task, TaskKey
@@ -17,6 +19,7 @@ from defectscout.workflow.stages.candidates import DefectCandidates, candidate_s
 from defectscout.workflow.stages.convergence import ConvergenceMeter
 
 _SEPARATOR = "/"
+_INFO = TypeAdapter(ReferenceInfo)
 
 
 def electronic_states(settings: SearchSettings, defects: Sequence[Defect]) -> dict[str, ElectronicState]:
@@ -53,6 +56,7 @@ def relax_candidates(
     pending = [task for task in tasks if not task.state.is_finished]
     if not pending:
         return
+    _record_reference(campaign, progress)
     charges = {defect.label: defect.charge for defect in defects}
     jobs = [
         ReferenceJob(
@@ -79,6 +83,21 @@ def relax_candidates(
     progress.finish("reference")
 
 
+def _record_reference(campaign: Campaign, progress: Progress) -> None:
+    """Record what answers, and say so if it is no longer what answered before an interruption."""
+    from defectscout.references.registry import load_reference
+
+    info = load_reference(campaign.settings.reference.name).info
+    stored = campaign.record.read_document("reference")
+    if stored is None:
+        campaign.record.write_document("reference", _INFO.dump_json(info).decode())
+    elif (known := _INFO.validate_json(stored)) != info:
+        progress.warn(
+            f"The reference {info.name} was {known.package} when this campaign began to use it and is {info.package} "
+            "now: energies of the two are not strictly comparable."
+        )
+
+
 def _key(label: str) -> TaskKey:
     defect, name = label.split(_SEPARATOR, 1)
     return TaskKey("reference", defect, name)
@@ -91,7 +110,7 @@ def _keeper(campaign: Campaign, meter: ConvergenceMeter, progress: Progress) -> 
     def keep(label: str, checkpoint: Checkpoint) -> None:
         key = _key(label)
         now = time.monotonic()
-        campaign.record.write_steps([(key, checkpoint)], keep=True, seconds=now - clocks.get(label, begin))
+        campaign.record.write_steps([(key, checkpoint)], seconds=now - clocks.get(label, begin))
         clocks[label] = now
         frame = checkpoint.frame
         meter.update(str(key), frame.prediction, frame.step)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import TypeAdapter
 
 from defectscout.core.defect import Defect
+from defectscout.core.errors import CampaignError
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
 from defectscout.relaxation.records import Checkpoint, Start
@@ -36,6 +37,24 @@ def load_checked_surrogate(settings: SearchSettings, defects: Sequence[Defect]) 
     return surrogate
 
 
+def load_recorded_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Surrogate:
+    """The surrogate of the settings, which must still be the one that the campaign began to scout with.
+
+    Raises:
+        CampaignError: if its weights have changed since.
+        DefectscoutError: see `load_checked_surrogate`.
+    """
+    surrogate = load_checked_surrogate(campaign.settings, defects)
+    known = surrogate_info(campaign)
+    if known is not None and known.weights != surrogate.info.weights:
+        raise CampaignError(
+            f"The campaign in {campaign.folder} was scouted with other weights of {known.name} ({known.weights}) than "
+            f"those that are there now ({surrogate.info.weights}), and energies of the two cannot be mixed. Put the "
+            "old weights back, or start in another folder with -o."
+        )
+    return surrogate
+
+
 def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> None:
     """Relax the sampling structures of every defect with the surrogate; resume what was interrupted."""
     for defect in defects:
@@ -44,7 +63,7 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
     tasks = campaign.record.tasks("scout")
     if all(task.state.is_finished for task in tasks) and campaign.record.read_document("surrogate"):
         return
-    surrogate = load_checked_surrogate(campaign.settings, defects)
+    surrogate = load_recorded_surrogate(campaign, defects)
     campaign.record.write_document("surrogate", _INFO.dump_json(surrogate.info).decode())
     meter = ConvergenceMeter(campaign.settings.scouting)
     progress.stage("scouting", len(tasks))
@@ -83,7 +102,7 @@ def _keeper(
     def keep(steps: Sequence[tuple[str, Checkpoint]]) -> None:
         nonlocal clock
         keyed = [(TaskKey("scout", defect.label, label), checkpoint) for label, checkpoint in steps]
-        campaign.record.write_steps(keyed, keep=True, seconds=time.monotonic() - clock)
+        campaign.record.write_steps(keyed, seconds=time.monotonic() - clock)
         clock = time.monotonic()
         for key, checkpoint in keyed:
             meter.update(str(key), checkpoint.frame.prediction, checkpoint.frame.step)
