@@ -85,6 +85,12 @@ def test_error_lists_and_suggests(pattern: str, hint: str) -> None:
         select(EXISTING, [pattern])
 
 
+def test_a_group_without_members_is_not_suggested_to_itself() -> None:
+    element = [candidate("v_Si", VACANCY, 0)]
+    with pytest.raises(DefectSelectionError, match=r"none of that group; name a defect .* There are: v_Si"):
+        select(element, ["cation-vacancies"])
+
+
 def test_each_pattern_must_select_something() -> None:
     with pytest.raises(DefectSelectionError, match="'v_Xe'"):
         select(EXISTING, ["v_S", "v_Xe"])

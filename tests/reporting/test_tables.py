@@ -17,7 +17,7 @@ from defectscout.reporting.tables import comparison_view, plan_view, result_view
 from defectscout.workflow.compare import DefectComparison, SharedMinimum
 from defectscout.workflow.plan import DefectPlan, Plan
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
-from defectscout.workflow.stages.candidates import Candidate, DefectCandidates
+from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, Origin
 from defectscout.workflow.stages.host import HostReport
 from minima.vacancy_cases import CUBIC, vacancy
 
@@ -26,9 +26,9 @@ HOST = HostReport("CdTe", "F-43m", ((1, 0, 0), (0, 1, 0), (0, 0, 1)), 64, 13.08,
 FUNNEL = Funnel(15, 15, 1, 0, 2, 2, 2, 900, 80, 950)
 CANDIDATES = DefectCandidates(
     candidates=(
-        Candidate("Unperturbed", ("Unperturbed",), scouted=False, surrogate_energy=None),
-        Candidate("Dimer", ("Dimer", "Bond_Distortion_-60.0%"), scouted=True, surrogate_energy=-3.5),
-        Candidate("Rattled", ("Rattled",), scouted=True, surrogate_energy=-3.25),
+        Candidate("Unperturbed", ("Unperturbed",), Origin.SAMPLED, surrogate_energy=None),
+        Candidate("Dimer", ("Dimer", "Bond_Distortion_-60.0%"), Origin.SCOUTED, surrogate_energy=-3.5),
+        Candidate("Rattled", ("Rattled",), Origin.SCOUTED, surrogate_energy=-3.25),
     )
 )
 

@@ -18,6 +18,7 @@ from defectscout.workflow.campaign import (
     Source,
     fork_campaign,
     open_campaign,
+    read_campaign,
     source_of,
 )
 from defectscout.workflow.record import Record
@@ -121,6 +122,27 @@ def test_a_fork_keeps_what_its_settings_do_not_touch(
     fork = Record(fork_campaign(tmp_path / "out", merge(SETTINGS, section, "test"), source) / RECORD_NAME)
     assert [fork.read_document(name) for name in gone] == [None] * len(gone)
     assert [fork.read_document(name) for name in kept] == kept
+
+
+def test_the_same_fork_is_gone_on_with(tmp_path: Path) -> None:
+    source = Source("mp-406", "")
+    with open_campaign(tmp_path / "out", SETTINGS, source):
+        pass
+    forks = [
+        fork_campaign(tmp_path / "out", merge(SETTINGS, {"sampling": {"seed": seed}}, "test"), source)
+        for seed in (7, 8, 7, 8)
+    ]
+    assert [fork.name for fork in forks] == ["out-fork1", "out-fork2", "out-fork1", "out-fork2"]
+
+
+def test_settings_that_change_no_result_are_kept_as_last_given(tmp_path: Path) -> None:
+    source = Source("mp-406", "")
+    accepting = merge(SETTINGS, {"host": {"accept_unstable": True}, "reference": {"workers": 3}}, "test")
+    for settings in (SETTINGS, accepting):
+        with open_campaign(tmp_path / "out", settings, source):
+            pass
+    assert read_campaign(tmp_path / "out") == (accepting, source)
+    assert "workers = 3" in (tmp_path / "out" / "settings.toml").read_text()
 
 
 def test_every_settings_section_invalidates_a_stage() -> None:

@@ -18,7 +18,13 @@ from defectscout.relaxation.records import Checkpoint
 from defectscout.workflow.campaign import Campaign, open_campaign, source_of
 from defectscout.workflow.record import TaskKey
 from defectscout.workflow.settings import SearchSettings
-from defectscout.workflow.stages.candidates import UNPERTURBED_SCOUTED, candidate_structures, choose_candidates
+from defectscout.workflow.stages.candidates import (
+    SADDLE_RATTLE,
+    UNPERTURBED_SCOUTED,
+    Origin,
+    candidate_structures,
+    choose_candidates,
+)
 from defectscout.workflow.stages.sampling import sampling_structures
 from minima.vacancy_cases import CUBIC, breathing, dimer, neighbours, vacancy, vectors_from_site
 
@@ -51,13 +57,29 @@ def test_distinct_minima_and_the_unperturbed_structure(campaign: Campaign) -> No
     end(campaign, defect, "back", breathing(defect), -1.0)
     end(campaign, defect, "Dimer", dimer(defect), -2.0)
     (chosen,) = choose_candidates(campaign, [defect], SILENT).values()
-    assert [(item.label, item.members, item.scouted) for item in chosen.candidates] == [
-        (UNPERTURBED, (UNPERTURBED, "back"), False),
-        ("Dimer", ("Dimer",), True),
+    assert sorted((item.label, item.members, item.origin) for item in chosen.candidates) == [
+        ("Dimer", ("Dimer",), Origin.SCOUTED),
+        (UNPERTURBED, (UNPERTURBED,), Origin.SAMPLED),
+        ("back", ("back",), Origin.RATTLED),
     ]
-    (_, unperturbed), (_, scouted) = candidate_structures(campaign, defect, chosen)
-    np.testing.assert_array_equal(unperturbed.positions, defect.atoms.positions)
-    np.testing.assert_array_equal(scouted.positions, dimer(defect).positions)
+    structures = {item.label: atoms for item, atoms in candidate_structures(campaign, defect, chosen)}
+    np.testing.assert_array_equal(structures[UNPERTURBED].positions, defect.atoms.positions)
+    np.testing.assert_array_equal(structures["Dimer"].positions, dimer(defect).positions)
+
+
+def test_a_symmetric_minimum_is_sent_rattled_too(campaign: Campaign) -> None:
+    """The unperturbed start cannot leave a saddle point of the reference's surface; this one can."""
+    defect = vacancy(CUBIC)
+    start(campaign, defect, [UNPERTURBED, "back"])
+    end(campaign, defect, UNPERTURBED, breathing(defect), -1.0)
+    end(campaign, defect, "back", breathing(defect), -1.0)
+    (chosen,) = choose_candidates(campaign, [defect], SILENT).values()
+    (_, (item, atoms)) = candidate_structures(campaign, defect, chosen)
+    assert (item.label, item.origin) == ("back", Origin.RATTLED)
+    moved = atoms.positions - breathing(defect).positions
+    assert 0.5 * SADDLE_RATTLE < moved.std() < 1.5 * SADDLE_RATTLE
+    (_, (_, again)) = candidate_structures(campaign, defect, chosen)
+    np.testing.assert_array_equal(atoms.positions, again.positions)
 
 
 def test_a_bond_that_the_surrogate_makes_by_itself_is_a_candidate(campaign: Campaign) -> None:

@@ -16,15 +16,18 @@ import pytest
 
 from conftest import model
 from defectscout.core.errors import (
+    CalculationError,
     CampaignError,
     DefectSelectionError,
+    InputFileError,
     NothingFoundError,
     UnstableHostError,
 )
+from defectscout.core.progress import SilentProgress
 from defectscout.workflow.compare import compare
 from defectscout.workflow.record import Record
 from defectscout.workflow.results import SearchResult
-from defectscout.workflow.search import Until, resume, search
+from defectscout.workflow.search import Until, check_answered, resume, search
 from defectscout.workflow.settings import SearchSettings, merge
 
 QUICK: dict[str, Any] = {
@@ -148,8 +151,6 @@ def test_stages_one_by_one_give_the_same_answer(host: Path, tmp_path: Path, scou
     first = search(host, folder, settings(), until=Until.SAMPLING)
     assert first.minima == ()
     assert (folder / "v_Mg_0" / "Unperturbed" / "POSCAR").is_file()
-    from defectscout.core.progress import SilentProgress
-
     assert resume(folder, Until.CANDIDATES, SilentProgress())["v_Mg_0"].candidates.n_minima >= 2
     last = resume(folder, Until.ANSWER, SilentProgress())
     assert last.ground_state.minimum.energy == pytest.approx(scouted.ground_state.minimum.energy, abs=1e-9)
@@ -195,17 +196,65 @@ def test_a_reference_that_never_answers_is_an_error(host: Path, tmp_path: Path) 
     assert "did not converge" in summary["defects"]["v_Mg_0"]["set_aside"][0]["reason"]
 
 
+WITHOUT_SULFUR_VACANCIES = """
+import sys
+sys.path.insert(0, {tests!r})
+from model_crystal import ModelCrystal
+
+
+class Picky(ModelCrystal):
+    def calculate(self, atoms=None, **options):
+        if (atoms.numbers == 16).sum() < (atoms.numbers == 12).sum():
+            raise RuntimeError("the self-consistent field did not converge")
+        super().calculate(atoms, **options)
+
+
+def make():
+    return Picky()
+"""
+
+
+def test_a_defect_that_fails_altogether_leaves_the_others_their_answer(host: Path, tmp_path: Path) -> None:
+    script = tmp_path / "picky.py"
+    script.write_text(WITHOUT_SULFUR_VACANCIES.format(tests=str(Path(__file__).parents[1])))
+    picky = settings(
+        reference={"name": f"ase:{script}:make"},
+        defects={"select": ("v_Mg", "v_S")},
+        sampling={"distortions": None, "none": True},
+        host={"keep": True},
+        strategy="reference-only",
+    )
+    result = search(host, tmp_path / "out", picky)
+    assert len(result["v_Mg_0"].minima) == 1
+    assert result["v_S_0"].minima == ()
+    with pytest.raises(NothingFoundError, match=r"of v_S_0 has given .*did not converge"):
+        check_answered(result)
+
+
+def test_a_folder_of_structures_that_is_not_there_is_said_before_the_host_relaxes(host: Path, tmp_path: Path) -> None:
+    own = settings(sampling={"distortions": None, "folder": tmp_path / "none"})
+    with pytest.raises(InputFileError, match="does not exist"):
+        search(host, tmp_path / "out", own)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_that_cannot_be_calculated(host: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalculationError, match=r"The host MgS \(54 atoms\) could not be relaxed: .*did not converge"):
+        search(host, tmp_path / "out", settings(reference={"name": model("failing")}))
+
+
 def test_a_host_that_the_reference_does_not_hold(tmp_path: Path) -> None:
     from ase.build import bulk
     from ase.io import write
 
     path = tmp_path / "stretched.cif"
     write(path, bulk("MgS", "rocksalt", a=5.3))
-    with pytest.raises(UnstableHostError, match="lattice parameter"):
-        search(path, tmp_path / "out", settings())
     one_start = {"distortions": None, "none": True}
-    accepted = search(path, tmp_path / "out2", settings(host={"accept_unstable": True}, sampling=one_start))
+    with pytest.raises(UnstableHostError, match="lattice parameter"):
+        search(path, tmp_path / "out", settings(sampling=one_start))
+    accepted = search(path, tmp_path / "out", settings(host={"accept_unstable": True}, sampling=one_start))
     assert "host is unstable" in accepted["v_Mg_0"].confidence.reasons[0]
+    assert resume(tmp_path / "out", Until.ANSWER, SilentProgress()).funnel == accepted.funnel
 
 
 def test_reference_none_writes_inputs(host: Path, tmp_path: Path) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import typer
 
-from defectscout.core.errors import DefectscoutError
+from defectscout.core.errors import CampaignError, DefectscoutError
 
 INTERNAL_ERROR = 1
 INTERRUPTED = 130
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -31,14 +34,26 @@ def guarded(verbose: bool) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
-    except Exception as error:
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            _internal(error, verbose)
         _say(
-            f"Internal error: {type(error).__name__}: {error}. This is a fault in defectscout or in a package beneath "
-            "it. What was done is recorded. Run again with -v for the traceback and report it with that."
+            f"Error: Writing {error.filename or 'a file'} failed: {error.strerror}. Make room on the disk and run the "
+            "same command again: what is recorded is safe."
         )
-        if verbose:
-            traceback.print_exc()
-        raise typer.Exit(INTERNAL_ERROR) from None
+        raise typer.Exit(CampaignError.exit_code) from None
+    except Exception as error:
+        _internal(error, verbose)
+
+
+def _internal(error: Exception, verbose: bool) -> NoReturn:
+    _say(
+        f"Internal error: {type(error).__name__}: {error}. This is a fault in defectscout or in a package beneath "
+        "it. What was done is recorded. Run again with -v for the traceback and report it with that."
+    )
+    if verbose:
+        traceback.print_exc()
+    raise typer.Exit(INTERNAL_ERROR) from None
 
 
 def _say(text: str) -> None:

@@ -41,6 +41,8 @@ def run() -> None:
     """Entry point of the `defectscout` command."""
     # Without a handler of ours, logging would print warnings a second time.
     logging.getLogger("defectscout").addHandler(logging.NullHandler())
+    # A log that cannot be written (disk full) is no reason for tracebacks: what fails says so itself.
+    logging.raiseExceptions = False
     # MKL and OpenMP runtimes of different packages in one process otherwise abort on macOS.
     os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
     app()

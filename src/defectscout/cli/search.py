@@ -155,7 +155,7 @@ def search_command(
         if dry_run:
             _dry_run(host, settings, json, quiet, verbose)
             return
-        from defectscout.workflow.search import search
+        from defectscout.workflow.search import check_answered, search
 
         with reporter(quiet, verbose) as progress:
             result = search(
@@ -167,6 +167,7 @@ def search_command(
                 progress=progress,
             )
         print_result(result, json)
+        check_answered(result)
 
 
 def _dry_run(host: str, settings: SearchSettings, as_json: bool, quiet: bool, verbose: bool) -> None:

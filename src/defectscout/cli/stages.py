@@ -68,11 +68,13 @@ def sample_command(
 
 
 def _resume(campaign: Path, until: Until, as_json: bool, quiet: bool, verbose: bool) -> None:
-    from defectscout.workflow.search import resume
+    from defectscout.workflow.search import Until, check_answered, resume
 
     with reporter(quiet, verbose) as progress:
         result = resume(campaign, until, progress)
     print_result(result, as_json)
+    if until is Until.ANSWER:
+        check_answered(result)
 
 
 def scout_command(campaign: opt.CampaignArgument, verbose: opt.Verbose = False, quiet: opt.Quiet = False) -> None:

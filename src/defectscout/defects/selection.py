@@ -132,6 +132,8 @@ def _nothing(candidates: Sequence[Candidate], pattern: str) -> str:
     folded = {word.lower(): word for word in reversed(known)}
     close = difflib.get_close_matches(pattern.lower(), folded, n=1, cutoff=0.6)
     hint = f" Did you mean {folded[close[0]]}?" if close else ""
+    if pattern.lower() in tuple(DefectGroup):
+        hint = " The host has none of that group; name a defect with --defect."
     unmade = "" if any(c.kind is DefectKind.INTERSTITIAL for c in candidates) else (
         "; interstitials are made when a pattern such as interstitials or Te_i asks for them"
     )  # fmt: skip

@@ -43,12 +43,7 @@ def read_folder(folder: Path, defect: Defect) -> tuple[SamplingStructure, ...]:
             files cannot be read (all of them are listed).
         SamplingError: if structures have another composition or cell (all listed).
     """
-    if not folder.is_dir():
-        raise InputFileError(
-            f"The folder of sampling structures {folder} does not exist. Give a folder in ShakeNBreak's "
-            f"layout ({defect.label}/Unperturbed/POSCAR, ...) or one with structure files."
-        )
-    files = _find_files(folder, defect)
+    files = check_folder(folder, defect)
     structures: list[SamplingStructure] = []
     unreadable: list[str] = []
     unfit: list[str] = []
@@ -78,6 +73,20 @@ def read_folder(folder: Path, defect: Defect) -> tuple[SamplingStructure, ...]:
             + ". Bring structures of this defect in this supercell."
         )
     return tuple(structures)
+
+
+def check_folder(folder: Path, defect: Defect) -> list[tuple[str, Path]]:
+    """Labels and files of a defect's sampling structures, sorted by label; no file is read.
+
+    Raises:
+        InputFileError: if the folder does not exist, holds no structures, or names them twice.
+    """
+    if not folder.is_dir():
+        raise InputFileError(
+            f"The folder of sampling structures {folder} does not exist. Give a folder in ShakeNBreak's "
+            f"layout ({defect.label}/Unperturbed/POSCAR, ...) or one with structure files."
+        )
+    return _find_files(folder, defect)
 
 
 def fit_to_supercell(atoms: Atoms, defect: Defect) -> Atoms:

@@ -160,10 +160,14 @@ def read_campaign(folder: Path) -> tuple[SearchSettings, Source]:
     return SearchSettings.model_validate(content["settings"]), Source(**content["source"])
 
 
-def fork_folder(folder: Path) -> Path:
-    """The first free `folder-fork1`, `folder-fork2`, ..."""
+def fork_folder(folder: Path, settings: SearchSettings, source: Source) -> Path:
+    """The first of `folder-fork1`, `folder-fork2`, ... that holds this search already, or is free."""
     number = 1
     while (fork := folder.with_name(f"{folder.name}-fork{number}")).exists():
+        if (fork / RECORD_NAME).is_file():
+            known, host = read_campaign(fork)
+            if not changed(known, settings) and _same_host(host, source):
+                break
         number += 1
     return fork
 
@@ -171,7 +175,8 @@ def fork_folder(folder: Path) -> Path:
 def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Path:
     """Copy a campaign for other settings, keeping the stages that they do not touch.
 
-    Returns the new folder; the search is then started there as usual.
+    Returns the new folder; the search is then started there as usual. A fork that holds
+    this search already is returned as it stands, so that an interrupted one is gone on with.
     """
     old_settings, old_source = read_campaign(folder)
     differences = [name.split(".")[0] for name in changed(old_settings, settings)]
@@ -180,7 +185,9 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
     stages = [FIRST_STAGE_OF[section] for section in differences]
     first = min((STAGES.index(stage) for stage in stages), default=len(STAGES))
     with _locked(folder):
-        fork = fork_folder(folder)
+        fork = fork_folder(folder, settings, source)
+        if fork.exists():
+            return fork
         fork.mkdir(parents=True)
         # Under its name only when it is complete: a kill must not leave the old campaign with half of it gone.
         part = fork / f".{RECORD_NAME}.part"
@@ -264,6 +271,14 @@ def _check_same(record: Record, folder: Path, settings: SearchSettings, source: 
             "Run with the old settings to go on with it, add --fork to start a new campaign beside it that keeps "
             "what these settings do not touch, or choose another output folder with -o."
         )
+    if old != settings:
+        _write_settings(record, folder, content, settings)
+
+
+def _write_settings(record: Record, folder: Path, content: dict[str, object], settings: SearchSettings) -> None:
+    """Replace the settings of a campaign; what else it says of itself stays."""
+    record.write_document("campaign", json.dumps({**content, "settings": settings.model_dump(mode="json")}))
+    write_atomically(folder / SETTINGS_NAME, write_toml(settings))
 
 
 def _write_identity(record: Record, folder: Path, settings: SearchSettings, source: Source) -> None:

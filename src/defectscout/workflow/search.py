@@ -80,6 +80,7 @@ def search(
         The answer, with what is known after the stage `until`.
 
     Raises:
+        NothingFoundError: if no defect has an answer, because every relaxation failed.
         DefectscoutError: of the kind that tells what was wrong; see `core.errors`.
     """
     settings = settings or SearchSettings()
@@ -87,10 +88,10 @@ def search(
     folder, source = Path(output), source_of(str(host))
     if fork or not (folder / RECORD_NAME).exists():
         check_input(source, settings)
+    calls = baseline_calls(Path(baseline), settings.reference.name) if baseline is not None else {}
     if fork:
         folder = fork_campaign(folder, settings, source)
-        progress.message(f"Forked to {folder}.")
-    calls = baseline_calls(Path(baseline), settings.reference.name) if baseline is not None else {}
+        progress.message(f"The fork is {folder}.")
     with open_campaign(folder, settings, source) as campaign:
         return run_stages(campaign, calls, until, progress)
 
@@ -101,12 +102,15 @@ def check_input(source: Source, settings: SearchSettings) -> None:
     Raises:
         DefectscoutError: what the search itself would have raised later on.
     """
+    from defectscout.sampling.folder import check_folder
     from defectscout.sampling.sample import sample
 
     host = read_host(source.name, settings)
     defects = make_defects(source.name, host, settings.defects, SilentProgress())
     _check_methods(settings, defects)
     if settings.sampling.folder is not None and not why_kept(source.name, settings):
+        for defect in defects:
+            check_folder(settings.sampling.folder, defect)
         return  # whether these fit is known only once the cell has relaxed
     for defect in defects:
         sample(defect, settings.sampling)
@@ -135,7 +139,8 @@ def run_stages(campaign: Campaign, calls: Mapping[str, int], until: Until, progr
     result = answer(campaign, prepared.host, prepared.report, prepared.defects, calls, progress)
     if until is Until.ANSWER:
         export_result(campaign, result)
-        _check_answered(result)
+        if not any(item.minima for item in result.defects.values()):
+            check_answered(result)
     else:
         export_layout(campaign, prepared.defects)
     return result
@@ -223,7 +228,12 @@ def _say_defects(campaign: Campaign, prepared: Prepared, progress: Progress) -> 
         )
 
 
-def _check_answered(result: SearchResult) -> None:
+def check_answered(result: SearchResult) -> None:
+    """Check that every defect has an answer.
+
+    Raises:
+        NothingFoundError: if every reference relaxation of a defect failed.
+    """
     if result.reference == "none":
         return
     empty = [item for item in result.defects.values() if not item.minima]

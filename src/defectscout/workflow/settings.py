@@ -51,8 +51,10 @@ PRESETS: Mapping[Preset, SearchSettings] = {
 }
 """`paper`: the paper's surrogate relaxations, and its 0.01 eV/Å for the reference's (section IV A)."""
 
-DOES_NOT_CHANGE_RESULTS = frozenset({"reference.workers", "surrogate.device", "surrogate.batch_size"})
-"""Settings of speed alone: they may differ when a campaign is resumed."""
+DOES_NOT_CHANGE_RESULTS = frozenset(
+    {"reference.workers", "surrogate.device", "surrogate.batch_size", "host.accept_unstable"}
+)
+"""Settings of speed alone, and the leave to go on with an unstable host: they may differ on resuming a campaign."""
 
 _OF_SCOUTING = frozenset({"surrogate", "scouting"})
 """Sections that mean nothing to a reference-only search."""

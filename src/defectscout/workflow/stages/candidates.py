@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
+import numpy as np
 from ase import Atoms
 from pydantic import TypeAdapter
 
@@ -23,8 +25,19 @@ from defectscout.workflow.stages.scout import scouted
 UNPERTURBED_SCOUTED = "Unperturbed_scouted"
 """Label of a candidate that the surrogate made of the unperturbed structure by itself."""
 
+SADDLE_RATTLE = 0.05
+"""Å, standard deviation. Enough for a force above the threshold along a mode that is unstable by 1 eV/Å²."""
+
 STAYED_IN_PLACE = 0.5
 """Å. Neighbours of a defect relax by 0.1 to 0.4 Å; an atom that moves farther is on its way to another place."""
+
+
+class Origin(StrEnum):
+    """What a candidate's reference relaxation starts from."""
+
+    SAMPLED = "sampled"  # the sampling structure itself
+    SCOUTED = "scouted"  # what the surrogate made of it
+    RATTLED = "scouted, rattled"  # that, rattled to leave a saddle point
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +47,13 @@ class Candidate:
     Attributes:
         label: the sampling structure that it stands for.
         members: all sampling structures that relaxed into the same surrogate minimum.
-        scouted: whether it starts from the surrogate's relaxed structure, or from
-            the sampling structure itself.
+        origin: what its reference relaxation starts from.
         surrogate_energy: energy on the surrogate's surface, eV.
     """
 
     label: str
     members: tuple[str, ...]
-    scouted: bool
+    origin: Origin
     surrogate_energy: float | None
 
 
@@ -70,8 +82,9 @@ def choose_candidates(campaign: Campaign, defects: Sequence[Defect], progress: P
 
     The unperturbed structure is always one, untouched by the surrogate: it is what
     a study without a structure search would have reported, and energy lowerings are
-    measured from it. A surrogate minimum that merely is its relaxed form adds
-    nothing and is not sent twice.
+    measured from it. But symmetric as it is, it may relax into a saddle point of the
+    reference's surface and stay there. So where the surrogate has a minimum that merely is its
+    relaxed form, another member of that minimum goes too, rattled by `SADDLE_RATTLE`.
 
     Raises:
         CampaignError: if the scouting of a defect has not come to its end.
@@ -94,7 +107,7 @@ def choose_candidates(campaign: Campaign, defects: Sequence[Defect], progress: P
 
 def _all_structures(campaign: Campaign, defect: Defect) -> DefectCandidates:
     labels = [structure.label for structure in sampling_structures(campaign, defect)]
-    candidates = tuple(Candidate(label, (label,), scouted=False, surrogate_energy=None) for label in labels)
+    candidates = tuple(Candidate(label, (label,), Origin.SAMPLED, surrogate_energy=None) for label in labels)
     return DefectCandidates(candidates=candidates)
 
 
@@ -139,16 +152,19 @@ def _relaxed_in_place(campaign: Campaign, defect: Defect, found: DistinctMinima)
 
 
 def _with_baseline(found: DistinctMinima, relaxed_in_place: Minimum | None) -> list[Candidate]:
-    baseline = Candidate(UNPERTURBED, (UNPERTURBED,), scouted=False, surrogate_energy=None)
+    baseline = Candidate(UNPERTURBED, (UNPERTURBED,), Origin.SAMPLED, surrogate_energy=None)
     others = []
     for minimum in found.minima:
         if minimum is relaxed_in_place:
-            baseline = Candidate(UNPERTURBED, minimum.members, scouted=False, surrogate_energy=minimum.energy)
+            baseline = Candidate(UNPERTURBED, (UNPERTURBED,), Origin.SAMPLED, surrogate_energy=minimum.energy)
+            away = tuple(label for label in minimum.members if label != UNPERTURBED)
+            if away:
+                others.append(Candidate(away[0], away, Origin.RATTLED, surrogate_energy=minimum.energy))
             continue
         # The surrogate may have broken the symmetry of the unperturbed structure, made bonds
         # in it or moved an atom away: then that is a structure in its own right, too.
         label = minimum.representative if minimum.representative != UNPERTURBED else UNPERTURBED_SCOUTED
-        others.append(Candidate(label, minimum.members, scouted=True, surrogate_energy=minimum.energy))
+        others.append(Candidate(label, minimum.members, Origin.SCOUTED, surrogate_energy=minimum.energy))
     return [baseline, *others]
 
 
@@ -177,12 +193,23 @@ def candidate_structures(
     ends = {relaxation.label: relaxation.final for relaxation in scouted(campaign, defect)}
     structures = []
     for candidate in candidates.candidates:
-        if not candidate.scouted:
+        if candidate.origin is Origin.SAMPLED:
             structures.append((candidate, starts[candidate.label]))
             continue
         source = UNPERTURBED if candidate.label == UNPERTURBED_SCOUTED else candidate.label
         final = ends[source]
         if final is None:
             raise CampaignError(f"The record of {campaign.folder} lacks the relaxed structure of {source}.")
-        structures.append((candidate, final.atoms))
+        atoms = final.atoms
+        if candidate.origin is Origin.RATTLED:
+            atoms = _rattled(atoms, campaign.settings.sampling.seed, f"{defect.label}/{candidate.label}")
+        structures.append((candidate, atoms))
     return structures
+
+
+def _rattled(atoms: Atoms, seed: int, name: str) -> Atoms:
+    """A copy with normally distributed displacements that depend on seed and name alone."""
+    random = np.random.default_rng([seed, *name.encode()])
+    moved = atoms.copy()
+    moved.positions += random.normal(0.0, SADDLE_RATTLE, size=moved.positions.shape)
+    return moved

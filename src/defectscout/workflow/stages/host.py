@@ -10,7 +10,7 @@ from ase import Atoms
 from pydantic import TypeAdapter
 
 from defectscout.core.defect import Host
-from defectscout.core.errors import UnstableHostError
+from defectscout.core.errors import CalculationError, UnstableHostError
 from defectscout.core.frames import Relaxation
 from defectscout.core.progress import Progress
 from defectscout.relaxation.records import Checkpoint
@@ -132,7 +132,13 @@ def _make_host(campaign: Campaign, progress: Progress) -> tuple[Host, HostReport
     if kept:
         progress.message(f"Host {host.formula}: cell and positions kept as read ({kept}).")
         return host, _report(host, settings, kept=kept)
-    return _relax_host(campaign, host, progress)
+    try:
+        return _relax_host(campaign, host, progress)
+    except CalculationError as error:
+        raise CalculationError(
+            f"The host {host.formula} ({len(host.supercell)} atoms) could not be relaxed: {error}. Nothing was spent "
+            "on its defects. Check the reference and the host's structure; the same command goes on from the last step."
+        ) from error
 
 
 def _report(host: Host, settings: SearchSettings, kept: str) -> HostReport:
