@@ -91,6 +91,11 @@ def test_a_group_without_members_is_not_suggested_to_itself() -> None:
         select(element, ["cation-vacancies"])
 
 
+def test_a_defect_without_the_charge_states_asked_for_is_said_to_be_there() -> None:
+    with pytest.raises(DefectSelectionError, match="none of the charge states asked for"):
+        select([Candidate("v_Mg", VACANCY, 2, False, ())], ["v_Mg"])
+
+
 def test_each_pattern_must_select_something() -> None:
     with pytest.raises(DefectSelectionError, match="'v_Xe'"):
         select(EXISTING, ["v_S", "v_Xe"])

@@ -13,7 +13,7 @@ from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.confidence import Confidence
 from defectscout.evaluation.funnel import Funnel
 from defectscout.references.base import ElectronicState
-from defectscout.reporting.tables import comparison_view, plan_view, result_view
+from defectscout.reporting.tables import comparison_view, defect_view, plan_view, result_view
 from defectscout.workflow.compare import DefectComparison, SharedMinimum
 from defectscout.workflow.plan import DefectPlan, Plan
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
@@ -55,8 +55,8 @@ RESULT = DefectResult(
 )
 
 
-def text(view: RenderableType) -> str:
-    console = Console(width=200, record=True, quiet=False, file=Path("/dev/null").open("w"))  # noqa: SIM115
+def text(view: RenderableType, width: int = 200) -> str:
+    console = Console(width=width, record=True, quiet=False, file=Path("/dev/null").open("w"))  # noqa: SIM115
     console.print(view)
     return console.export_text()
 
@@ -69,6 +69,13 @@ def row(table: str, start: str) -> list[str]:
     """The cells of the row that begins with `start`."""
     (line,) = (line for line in table.splitlines() if line.startswith(start))
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_nothing_is_cut_off_on_a_terminal_of_80_columns() -> None:
+    wide, narrow = text(defect_view(RESULT, "gfn1-xtb")), text(defect_view(RESULT, "gfn1-xtb"), width=80)
+    assert "…" not in narrow
+    assert max(len(line) for line in narrow.splitlines()) <= 80
+    assert sorted("".join(narrow.split())) == sorted("".join(wide.split()))
 
 
 def test_the_minima_with_all_that_is_known_of_them() -> None:

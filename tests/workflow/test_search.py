@@ -27,7 +27,7 @@ from defectscout.core.progress import SilentProgress
 from defectscout.workflow.compare import compare
 from defectscout.workflow.record import Record
 from defectscout.workflow.results import SearchResult
-from defectscout.workflow.search import Until, check_answered, resume, search
+from defectscout.workflow.search import Until, check_answered, inputs, resume, search
 from defectscout.workflow.settings import SearchSettings, merge
 
 QUICK: dict[str, Any] = {
@@ -151,7 +151,11 @@ def test_stages_one_by_one_give_the_same_answer(host: Path, tmp_path: Path, scou
     first = search(host, folder, settings(), until=Until.SAMPLING)
     assert first.minima == ()
     assert (folder / "v_Mg_0" / "Unperturbed" / "POSCAR").is_file()
+    with pytest.raises(CampaignError, match="defectscout scout"):
+        inputs(folder, None, SilentProgress())
     assert resume(folder, Until.CANDIDATES, SilentProgress())["v_Mg_0"].candidates.n_minima >= 2
+    written = inputs(folder, tmp_path / "inputs", SilentProgress())
+    assert all((path / "POSCAR").is_file() for path in written.folders)
     last = resume(folder, Until.ANSWER, SilentProgress())
     assert last.ground_state.minimum.energy == pytest.approx(scouted.ground_state.minimum.energy, abs=1e-9)
     assert last.funnel == scouted.funnel
@@ -203,10 +207,10 @@ from model_crystal import ModelCrystal
 
 
 class Picky(ModelCrystal):
-    def calculate(self, atoms=None, **options):
+    def calculate(self, atoms=None, *options):
         if (atoms.numbers == 16).sum() < (atoms.numbers == 12).sum():
             raise RuntimeError("the self-consistent field did not converge")
-        super().calculate(atoms, **options)
+        super().calculate(atoms, *options)
 
 
 def make():

@@ -13,12 +13,16 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from defectscout.core.progress import Progress as ProgressProtocol
 
@@ -117,6 +121,16 @@ class PlainReporter(QuietReporter):
             self._say(f"  done in {_duration(time.monotonic() - self._begun[name][0])}")
 
 
+class _DetailColumn(ProgressColumn):
+    """What is being done; the only column that gives way where the terminal is narrow."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(no_wrap=False))
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["detail"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
 class BarReporter(QuietReporter):
     """Bars that redraw themselves."""
 
@@ -124,12 +138,12 @@ class BarReporter(QuietReporter):
         super().__init__(console)
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if console.width >= 100 else 10),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}", style="dim"),
+            _DetailColumn(),
             console=console,
         )
         self._ids: dict[str, TaskID] = {}

@@ -132,7 +132,9 @@ def _nothing(candidates: Sequence[Candidate], pattern: str) -> str:
     folded = {word.lower(): word for word in reversed(known)}
     close = difflib.get_close_matches(pattern.lower(), folded, n=1, cutoff=0.6)
     hint = f" Did you mean {folded[close[0]]}?" if close else ""
-    if pattern.lower() in tuple(DefectGroup):
+    if any(_names(pattern, name) for name in names):
+        hint = " It is there, but in none of the charge states asked for: give others with --charge, or --charge all."
+    elif pattern.lower() in tuple(DefectGroup):
         hint = " The host has none of that group; name a defect with --defect."
     unmade = "" if any(c.kind is DefectKind.INTERSTITIAL for c in candidates) else (
         "; interstitials are made when a pattern such as interstitials or Te_i asks for them"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from defectscout.core.defect import UNPERTURBED
 from defectscout.evaluation.agreement import Agreement
 from defectscout.workflow.compare import DefectComparison
 from defectscout.workflow.plan import Plan
@@ -38,7 +41,7 @@ def defect_view(item: DefectResult, reference: str) -> RenderableType:
     """The answer for one defect: minima, funnel, how sure it is."""
     parts: list[RenderableType] = [_defect_heading(item)]
     if item.minima:
-        parts.append(_minima_table(item))
+        parts.append(_MinimaTable(item))
     if not item.minima or reference == "none":
         parts.append(_candidates_table(item))
     if item.set_aside:
@@ -62,19 +65,36 @@ def _defect_heading(item: DefectResult) -> Text:
     return text
 
 
-def _minima_table(item: DefectResult) -> Table:
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="underline")
-    for name, justify in (
-        ("", "left"),
-        ("ΔE / eV", "right"),
-        ("lowering / eV", "right"),
-        ("surrogate / eV", "right"),
-        ("new bonds", "left"),
-        ("symmetry", "left"),
-        ("converged", "left"),
-        ("from", "left"),
+NARROW = 110
+"""Columns; on a narrower terminal the columns of the table of minima stand one space apart."""
+
+
+@dataclass(frozen=True)
+class _MinimaTable:
+    """The minima, as wide as the terminal: where it is narrow the lists wrap, and nothing is cut off."""
+
+    item: DefectResult
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield _minima_table(self.item, collapse_padding=options.max_width < NARROW)
+
+
+def _minima_table(item: DefectResult, collapse_padding: bool) -> Table:
+    table = Table(
+        box=None, pad_edge=False, show_edge=False, header_style="underline", collapse_padding=collapse_padding
+    )
+    for name, justify, no_wrap in (
+        ("", "left", True),
+        ("ΔE\n/ eV", "right", True),
+        ("lowering\n/ eV", "right", True),
+        ("surrogate\n/ eV", "right", True),
+        ("new bonds", "left", False),
+        ("symmetry", "left", True),
+        ("converged", "left", True),
+        ("from", "left", False),
     ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=no_wrap, overflow="fold")  # type: ignore[arg-type]
+    table.columns[-1].min_width = len(UNPERTURBED) + 1  # with its comma
     for minimum in item.minima:
         table.add_row(*_minimum_row(minimum, item.symmetry_before))
     return table

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from defectscout.core.defect import Defect, SamplingStructure
-from defectscout.core.errors import NothingFoundError
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
 
@@ -28,17 +27,9 @@ def write_inputs(
     candidates: Mapping[str, DefectCandidates],
     folder: Path,
 ) -> InputsWritten:
-    """Write VASP inputs of every candidate, one folder each, in ShakeNBreak's layout.
-
-    Raises:
-        NothingFoundError: if no candidates have been chosen yet.
-    """
+    """Write VASP inputs of every candidate, one folder each, in ShakeNBreak's layout."""
     from defectscout.references.dft_inputs import missing_vasp_inputs, write_vasp_inputs
 
-    if not candidates:
-        raise NothingFoundError(
-            f"The campaign in {campaign.folder} has no candidates yet. Scout first: defectscout scout {campaign.folder}"
-        )
     folders: list[Path] = []
     notes: list[str] = []
     for defect in defects:

@@ -26,7 +26,7 @@ from defectscout.workflow.exports import SUMMARY_NAME, export_layout, export_res
 from defectscout.workflow.inputs import INPUTS_FOLDER, InputsWritten, write_inputs
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.settings import SearchSettings
-from defectscout.workflow.stages.candidates import DefectCandidates, choose_candidates, read_candidates
+from defectscout.workflow.stages.candidates import DefectCandidates, choose_candidates
 from defectscout.workflow.stages.defects import make_defects, prepare_defects
 from defectscout.workflow.stages.host import HostReport, prepare_host, read_host, why_kept
 from defectscout.workflow.stages.reference import electronic_states, relax_candidates
@@ -179,11 +179,18 @@ def _say_notes(written: InputsWritten, progress: Progress) -> None:
 
 
 def inputs(folder: Path, target: Path | None, progress: Progress) -> InputsWritten:
-    """Write DFT inputs of the candidates of the campaign in `folder`; see `inputs.write_inputs`."""
+    """Write DFT inputs of the candidates of the campaign in `folder`; see `inputs.write_inputs`.
+
+    Raises:
+        CampaignError: if the scouting has not come to its end.
+    """
     with reopen_campaign(folder) as campaign:
         prepared = prepare(campaign, progress)
         written = write_inputs(
-            campaign, prepared.defects, read_candidates(campaign), target or campaign.folder / INPUTS_FOLDER
+            campaign,
+            prepared.defects,
+            choose_candidates(campaign, prepared.defects, progress),
+            target or campaign.folder / INPUTS_FOLDER,
         )
         _say_notes(written, progress)
         return written

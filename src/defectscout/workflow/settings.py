@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from defectscout.core.errors import InputFileError, SettingsError
 from defectscout.core.settings import Settings
@@ -40,7 +40,9 @@ class SearchSettings(Settings):
     minima: MinimaSettings = MinimaSettings()
     reference: ReferenceSettings = ReferenceSettings()
     refinement: RelaxationSettings = RelaxationSettings()
-    strategy: Literal["scout", "reference-only"] = "scout"
+    strategy: Literal["scout", "reference-only"] = Field(
+        "scout", description="scout: the surrogate first; reference-only: relax every sampling structure"
+    )
 
 
 PRESETS: Mapping[Preset, SearchSettings] = {
