@@ -90,7 +90,7 @@ def test_the_minima_with_all_that_is_known_of_them() -> None:
         "yes",
         "Dimer, -60.0%, -50.0% and 2 more",
     ]
-    assert metastable[1:7] == ["0.755", "?", "–", "none", "Td", "no"]
+    assert metastable[1:7] == ["0.755", "?", "–", "none near", "Td", "no"]
 
 
 def test_host_funnel_agreement_and_confidence() -> None:

@@ -80,6 +80,15 @@ class Defect:
         """Name with the charge as doped and ShakeNBreak write it: `v_Cd_0`, `v_Cd_-2`, `v_Te_+1`."""
         return f"{self.name}_{self.charge:+d}" if self.charge else f"{self.name}_0"
 
+    @property
+    def excess_charge_in_words(self) -> str:
+        """Such as `2 holes`, `1 excess electron` or `no excess charge`."""
+        count = abs(self.excess_charge)
+        if count == 0:
+            return "no excess charge"
+        carrier = "hole" if self.excess_charge > 0 else "excess electron"
+        return f"{count} {carrier}" if count == 1 else f"{count} {carrier}s"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SamplingStructure:

@@ -53,10 +53,9 @@ def defect_view(item: DefectResult, reference: str) -> RenderableType:
 
 def _defect_heading(item: DefectResult) -> Text:
     defect = item.defect
-    kind = "holes" if defect.excess_charge >= 0 else "excess electrons"
     text = Text(f"{defect.label}", style="bold")
     text.append(
-        f"  {abs(defect.excess_charge)} {kind}, site symmetry {defect.site_symmetry} "
+        f"  {defect.excess_charge_in_words}, site symmetry {defect.site_symmetry} "
         f"({item.symmetry_before} in the supercell)",
         style="not bold",
     )
@@ -64,6 +63,9 @@ def _defect_heading(item: DefectResult) -> Text:
         text.append(f"; {item.state.note}", style="not bold")
     return text
 
+
+NO_NEW_BONDS = "none near"
+"""Only bonds near the site are looked for (`minima.bonds.NEAR_SITE`); the answer does not speak of others."""
 
 NARROW = 110
 """Columns; on a narrower terminal the columns of the table of minima stand one space apart."""
@@ -107,7 +109,7 @@ def _minimum_row(item: RankedMinimum, before: str) -> tuple[str, ...]:
         f"{item.relative_energy:.3f}",
         "?" if item.lowering is None else f"{item.lowering:+.3f}",
         "–" if item.surrogate_energy is None else f"{item.surrogate_energy:.3f}",
-        ", ".join(str(bond) for bond in item.minimum.new_bonds) or "none",
+        ", ".join(str(bond) for bond in item.minimum.new_bonds) or NO_NEW_BONDS,
         after if after == before else f"{before} → {after}",
         "yes" if item.minimum.converged else "no",
         _labels(item.sampled_by),
@@ -211,7 +213,7 @@ def comparison_view(first: str, second: str, comparisons: tuple[DefectComparison
         for minimum in item.minima:
             table.add_row(
                 f"{minimum.energy:.3f}",
-                ", ".join(minimum.bonds) or "none",
+                ", ".join(minimum.bonds) or NO_NEW_BONDS,
                 _found(minimum.in_first),
                 _found(minimum.in_second),
             )

@@ -226,12 +226,11 @@ def _check_methods(settings: SearchSettings, defects: Sequence[Defect]) -> None:
 def _say_defects(campaign: Campaign, prepared: Prepared, progress: Progress) -> None:
     states = electronic_states(campaign.settings, prepared.defects)
     for defect in prepared.defects:
-        kind = "holes" if defect.excess_charge >= 0 else "excess electrons"
         state = states.get(defect.label)
         note = f"; {state.note}" if state is not None and state.note else ""
         progress.message(
             f"{defect.label}: {len(defect.atoms)} atoms, site symmetry {defect.site_symmetry}, "
-            f"{abs(defect.excess_charge)} {kind}{note}"
+            f"{defect.excess_charge_in_words}{note}"
         )
 
 
