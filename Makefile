@@ -18,7 +18,7 @@ demo: $(VENV)/.stamp-base  ## Install, then find the ground state of the cadmium
 	$(BIN)/defectscout search examples/CdTe.cif --defect v_Cd --charge 0 -o demo/
 
 test: $(VENV)/.stamp-dev lint  ## Install with the development tools, then check and test everything
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.stamp-dev  ## Style, types and the order of the rooms
 	$(BIN)/ruff check .
@@ -44,7 +44,7 @@ $(VENV)/.stamp-base: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-venv pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,m3gnet,sevennet]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,m3gnet,sevennet,train,report]'
 	@touch $@ $(VENV)/.stamp-base
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-venv pyproject.toml constraints.txt

@@ -8,17 +8,23 @@ import pytest
 from defectscout.core.defect import Minimum, SamplingStructure
 from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.confidence import Evidence, assess, bonds_were_erased
+from defectscout.evaluation.unfamiliar import Kind, Unfamiliar
 from minima.vacancy_cases import CUBIC, breathing, dimer, vacancy
 
 GOOD = Agreement(40, 0.05, 0.97, 0.05, 0.98)
 REFERENCE_ONLY = Evidence(
-    surrogate=False, surrogate_tuned=False, agreement=None, has_reference=True, n_sampling=15, n_surrogate_minima=0,
-    erased_bonds=False, n_failed=0, n_unanswered=0, lower_set_aside=False, ground_state_converged=True,
-    n_unconverged=0, only_unperturbed=False, found_new_bond=True, excess_charge=2, host_accepted_unstable=False,
+    surrogate=False, surrogate_tuned=False, unfamiliar=(), agreement=None, has_reference=True, n_sampling=15,
+    n_surrogate_minima=0, erased_bonds=False, n_failed=0, n_unanswered=0, lower_set_aside=False,
+    ground_state_converged=True, n_unconverged=0, only_unperturbed=False, found_new_bond=True, excess_charge=2,
+    host_accepted_unstable=False,
 )  # fmt: skip
 TUNED = replace(REFERENCE_ONLY, surrogate=True, surrogate_tuned=True, agreement=GOOD, n_surrogate_minima=4)
 UNTOUCHED = replace(TUNED, surrogate_tuned=False)
 NAN = float("nan")
+
+
+def new(kind: Kind) -> tuple[Unfamiliar, ...]:
+    return (Unfamiliar(kind, f"Something is new: {kind}."),)
 
 
 def test_the_best_of_each_kind() -> None:
@@ -58,6 +64,17 @@ def test_the_best_of_each_kind() -> None:
         (TUNED, {"erased_bonds": True, "found_new_bond": False}, "low", "dimers may be missing"),
         (TUNED, {"found_new_bond": False}, "moderate", "every pair of neighbours"),
         (TUNED, {"n_surrogate_minima": 15}, "moderate", "No two sampling structures"),
+        (TUNED, {"unfamiliar": new("family")}, "moderate", "new: family"),
+        (TUNED, {"unfamiliar": new("charge")}, "moderate", "new: charge"),
+        (TUNED, {"unfamiliar": new("method")}, "moderate", "new: method"),
+        (TUNED, {"unfamiliar": new("unproven")}, "moderate", "new: unproven"),
+        (TUNED, {"unfamiliar": new("elements")}, "moderate", "new: elements"),
+        (TUNED, {"unfamiliar": new("elements"), "agreement": None}, "low", "new: elements"),
+        (TUNED, {"unfamiliar": new("elements"), "agreement": replace(GOOD, force_mae=0.2)}, "low", "new: elements"),
+        (TUNED, {"unfamiliar": new("family"), "agreement": None}, "moderate", "new: family"),
+        (TUNED, {"unfamiliar": new("worse")}, "moderate", "new: worse"),
+        (TUNED, {"unfamiliar": new("worse"), "found_new_bond": False}, "low", "tends to miss them"),
+        (REFERENCE_ONLY, {"unfamiliar": new("worse")}, "high", "Every sampling structure"),
         (UNTOUCHED, {"found_new_bond": False}, "low", "tends to miss them"),
         (UNTOUCHED, {"erased_bonds": True, "found_new_bond": False, "excess_charge": 0}, "low", "bulk crystals"),
     ],
@@ -104,6 +121,7 @@ def test_worse_evidence_never_raises_the_level() -> None:
     worse: list[dict[str, object]] = [
         {"host_accepted_unstable": True}, {"n_failed": 3}, {"ground_state_converged": False}, {"erased_bonds": True},
         {"n_unanswered": 1}, {"lower_set_aside": True}, {"n_unconverged": 1}, {"only_unperturbed": True},
+        {"unfamiliar": new("elements")}, {"unfamiliar": new("worse")},
         {"found_new_bond": False}, {"has_reference": False}, {"agreement": replace(GOOD, force_cosine=0.5)},
     ]  # fmt: skip
     for start in (REFERENCE_ONLY, TUNED, UNTOUCHED):
@@ -129,3 +147,21 @@ def test_numbers_that_are_not_known_are_not_told() -> None:
     (reason,) = assess(replace(TUNED, agreement=Agreement(2, 0.05, 0.97, 0.1, NAN))).reasons
     assert "nan" not in reason
     assert "(force MAE 0.05 eV/Å, force cosine 0.97, 2 frames)" in reason
+
+
+def test_a_model_that_did_worse_is_judged_as_an_untouched_one() -> None:
+    """In level always, whatever else is known; in words it is told apart."""
+    choices = {
+        "agreement": [None, GOOD, replace(GOOD, spearman=0.1)],
+        "erased_bonds": [True, False],
+        "found_new_bond": [True, False],
+        "excess_charge": [0, 2],
+        "n_failed": [0, 1, 10],
+    }
+    for values in itertools.product(*choices.values()):
+        change = dict(zip(choices, values, strict=True))
+        worse = assess(replace(TUNED, unfamiliar=new("worse"), **change))
+        untouched = assess(replace(UNTOUCHED, **change))
+        assert worse.level == untouched.level
+        assert len(worse.reasons) == len(untouched.reasons)
+        assert not any("never trained on defects" in reason for reason in worse.reasons)

@@ -50,8 +50,12 @@ def run() -> None:
     app()
 
 
-from defectscout.cli import search, stages, tools  # noqa: E402
+from defectscout.cli import ablate, dataset, evaluate, search, stages, tools, train  # noqa: E402
 
 search.register(app)
 stages.register(app)
 tools.register(app)
+dataset.register(app)
+evaluate.register(app)
+train.register(app)
+ablate.register(app)

@@ -96,7 +96,8 @@ SurrogateOption = Annotated[
     typer.Option(
         "--surrogate",
         "-s",
-        help="chgnet, 7net-0, 7net-l3i5, m3gnet:NAME|FOLDER, mace:NAME|FILE, ase:module:callable. Default: chgnet.",
+        help="chgnet, 7net-0, 7net-l3i5, m3gnet:NAME|FOLDER, mace:NAME|FILE, ase:module:callable, or the folder of a "
+        "model that defectscout train wrote. Default: chgnet.",
         show_default=False,
     ),
 ]

@@ -70,5 +70,5 @@ def methods_command(verbose: opt.Verbose = False) -> None:
         from defectscout.references.registry import available_references
         from defectscout.surrogates.registry import available_surrogates
 
-        typer.echo(f"surrogates: {', '.join(available_surrogates())}")
+        typer.echo(f"surrogates: {', '.join(available_surrogates())}, or the folder of a model that was trained here")
         typer.echo(f"references: {', '.join(available_references())}, none")

@@ -84,3 +84,13 @@ class NothingFoundError(DefectscoutError):
     """Every relaxation of a stage failed, so that there is no answer to give."""
 
     exit_code = 3
+
+
+class DatasetError(DefectscoutError):
+    """A dataset that is missing, malformed, or does not hold what is asked of it."""
+
+
+class TrainingError(DefectscoutError):
+    """A training that cannot be begun, went astray, or ended worse than it began."""
+
+    exit_code = 3

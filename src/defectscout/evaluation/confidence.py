@@ -10,6 +10,7 @@ import numpy as np
 
 from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
 from defectscout.evaluation.agreement import Agreement
+from defectscout.evaluation.unfamiliar import Unfamiliar
 from defectscout.minima.bonds import new_nonmetal_bonds
 
 Level = Literal["high", "moderate", "low"]
@@ -30,6 +31,7 @@ class Evidence:
     Attributes:
         surrogate: whether a surrogate scouted; False for a reference-only search.
         surrogate_tuned: whether that surrogate was fine-tuned on defects.
+        unfamiliar: what the search asks of a tuned surrogate that it was not trained for.
         agreement: surrogate against reference on this defect's frames; None if not measured.
         has_reference: False if the search stopped before any reference relaxation.
         n_sampling: sampling structures.
@@ -50,6 +52,7 @@ class Evidence:
 
     surrogate: bool
     surrogate_tuned: bool
+    unfamiliar: tuple[Unfamiliar, ...]
     agreement: Agreement | None
     has_reference: bool
     n_sampling: int
@@ -93,11 +96,19 @@ def assess(evidence: Evidence) -> Confidence:
           new bond was found otherwise (untouched universal models are known to do that);
         - forces or ranks of the surrogate disagree with the reference on this defect: force
           cosine < 0.7, ρ < 0.5 or force MAE > 0.3 eV/Å;
+        - a tuned surrogate had no frame with one of the elements, and its agreement on this defect
+          was not measured to be good: tuning may have spoilt what its base knew of that element;
         - more than a third as many relaxations failed, or lost their host, as there are sampling structures;
         - two or more holes, no new bond, and an untouched surrogate: such defects tend to
           form dimers (paper, section II A), and such a surrogate tends to miss them.
     Moderate:
-        - an untouched surrogate chose the candidates: never high;
+        - an untouched surrogate chose the candidates: never high. A tuned one that does worse on
+          unseen frames than the model that it was made from counts as untouched in every rule;
+        - a tuned surrogate was not trained on a host of the family, on the charge state, or on the
+          reference's method, did only partly better than its base on unseen frames, or was never
+          judged there; or it had no frame with one of the elements and agrees all the same. A good
+          agreement does not outweigh these: it is measured where the surrogate led, and says nothing
+          of minima that it lacks;
         - a tuned surrogate whose agreement was not measured on this defect (or on fewer
           than three frames), or is middling: cosine < 0.9, ρ < 0.9 or MAE > 0.1 eV/Å;
         - the surrogate erased the sampled bonds although one was found otherwise;
@@ -215,12 +226,22 @@ def _of_the_surrogate(evidence: Evidence) -> list[tuple[Level, str]]:
             ("moderate", "The surrogate that chose the candidates was never trained on defects and may lack minima "
              "that the reference has.")
         )  # fmt: skip
+    findings += [(_level_of(item, evidence), item.sentence) for item in evidence.unfamiliar]
     if evidence.n_sampling >= FEW_STRUCTURES and evidence.n_surrogate_minima >= evidence.n_sampling:
         findings.append(
             ("moderate", "No two sampling structures relaxed to the same minimum of the surrogate, so there are "
              "probably more minima than were sampled.")
         )  # fmt: skip
     return findings
+
+
+def _level_of(item: Unfamiliar, evidence: Evidence) -> Level:
+    return "low" if item.kind == "elements" and _of_the_agreement(evidence) else "moderate"
+
+
+def _is_untouched(evidence: Evidence) -> bool:
+    """Whether the surrogate was not tuned on defects, or to no avail."""
+    return not evidence.surrogate_tuned or any(item.kind == "worse" for item in evidence.unfamiliar)
 
 
 def _of_the_agreement(evidence: Evidence) -> list[tuple[Level, str]]:
@@ -262,7 +283,7 @@ def _numbers(measured: Agreement) -> str:
 def _of_the_chemistry(evidence: Evidence) -> list[tuple[Level, str]]:
     if evidence.excess_charge < HOLES_THAT_BOND or evidence.found_new_bond:
         return []
-    untouched = evidence.surrogate and not evidence.surrogate_tuned
+    untouched = evidence.surrogate and _is_untouched(evidence)
     text = (
         f"The defect lacks {evidence.excess_charge} electrons, which often leads to new bonds between its neighbours, "
         f"but no minimum has one"

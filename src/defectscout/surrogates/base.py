@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from ase import Atoms
 
 from defectscout.core.frames import Prediction
+from defectscout.surrogates.model_folder import TrainedOn
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class SurrogateInfo:
         elements: symbols that it was trained on; None where that is not known.
         tuned: whether it was fine-tuned on defects (an untouched universal model
             was trained on bulk crystals only).
+        trained_on: what a model that defectscout tuned has seen; None for others.
     """
 
     name: str
@@ -31,6 +33,7 @@ class SurrogateInfo:
     citation: str
     elements: frozenset[str] | None
     tuned: bool = False
+    trained_on: TrainedOn | None = None
 
 
 @runtime_checkable

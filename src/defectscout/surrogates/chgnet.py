@@ -46,25 +46,17 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
         ModelFileError: if the file is missing or is no CHGNet model.
         SettingsError: if the device is not there.
     """
-    detail = name.partition(":")[2] or SHIPPED[0]
     device = torch_device(settings)
-    weights = detail
-    tuned = False
-    if detail in SHIPPED:
-        model = _shipped(detail, device)
-    else:
-        file = model_file(detail, name)
-        model, tuned = _from_file(file, name, device)
-        weights = sha256([file])
+    model, weights, tuned = read(name)
+    model.to(device)
     model.eval()
     model.requires_grad_(False)
-    known = frozenset(chemical_symbols[1 : model.atom_embedding.embedding.num_embeddings + 1])
     info = SurrogateInfo(
         name=name,
         package=package("chgnet"),
         weights=weights,
         citation=CITATION,
-        elements=known - (UNTRAINED_R2SCAN if detail == "r2scan" else UNTRAINED),
+        elements=trained_elements(model, weights),
         tuned=tuned,
     )
     converter = model.graph_converter
@@ -77,14 +69,34 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
     )
 
 
-def _shipped(version: str, device: str) -> Any:
+def read(name: str) -> tuple[Any, str, bool]:
+    """The model called `name`, on the CPU, the version or SHA-256 of its weights, and whether it was fine-tuned.
+
+    Raises:
+        ModelFileError: as `load`.
+    """
+    detail = name.partition(":")[2] or SHIPPED[0]
+    if detail in SHIPPED:
+        return _shipped(detail), detail, False
+    file = model_file(detail, name)
+    model, tuned = _from_file(file, name)
+    return model, sha256([file]), tuned
+
+
+def trained_elements(model: Any, weights: str) -> frozenset[str]:
+    """Symbols that a model with these weights was trained on."""
+    known = frozenset(chemical_symbols[1 : model.atom_embedding.embedding.num_embeddings + 1])
+    return known - (UNTRAINED_R2SCAN if weights == "r2scan" else UNTRAINED)
+
+
+def _shipped(version: str) -> Any:
     with quiet():
         from chgnet.model import CHGNet
 
-        return CHGNet.load(model_name=version, use_device=device, verbose=False)
+        return CHGNet.load(model_name=version, use_device="cpu", verbose=False)
 
 
-def _from_file(file: Path, name: str, device: str) -> tuple[Any, bool]:
+def _from_file(file: Path, name: str) -> tuple[Any, bool]:
     import torch
 
     with quiet():
@@ -95,7 +107,7 @@ def _from_file(file: Path, name: str, device: str) -> tuple[Any, bool]:
             model = CHGNet.from_dict(record["model"])
         except Exception as error:  # whatever a foreign file makes torch or CHGNet raise
             raise unreadable(name, file, error) from error
-    return model.to(device), stated_tuned(record)
+    return model, stated_tuned(record)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,26 +142,35 @@ class ChgnetEvaluate:
 
     def _graph(self, item: Neighbourhood) -> Any:
         import torch
-        from chgnet.graph.crystalgraph import CrystalGraph
 
-        converter = self.model.graph_converter
-        graph = converter.create_graph(
-            item.n_atoms, item.centres, item.neighbours, item.images.astype(np.int64), item.distances
-        )
-        atom_graph, directed2undirected = graph.adjacency_list()
-        bond_graph, undirected2directed = graph.line_graph_adjacency_list(cutoff=converter.bond_graph_cutoff)
-        return CrystalGraph(
-            atomic_number=torch.tensor(item.numbers, dtype=torch.int32),
-            atom_frac_coord=torch.tensor(item.fractional, dtype=torch.float32, requires_grad=True),
-            atom_graph=torch.tensor(atom_graph, dtype=torch.int32),
-            atom_graph_cutoff=converter.atom_graph_cutoff,
-            neighbor_image=torch.tensor(item.images, dtype=torch.float32),
-            directed2undirected=torch.tensor(directed2undirected, dtype=torch.int32),
-            undirected2directed=torch.tensor(undirected2directed, dtype=torch.int32),
-            bond_graph=torch.tensor(bond_graph, dtype=torch.int32),
-            bond_graph_cutoff=converter.bond_graph_cutoff,
-            lattice=torch.tensor(item.cell, dtype=torch.float32, requires_grad=True),
-        )
+        graph = crystal_graph(self.model.graph_converter, item)
+        graph.atom_frac_coord = torch.tensor(item.fractional, dtype=torch.float32, requires_grad=True)
+        graph.lattice = torch.tensor(item.cell, dtype=torch.float32, requires_grad=True)
+        return graph
+
+
+def crystal_graph(converter: Any, item: Neighbourhood) -> Any:
+    """CHGNet's graph of a structure, its edges in the order of the pairs of `item`."""
+    import torch
+    from chgnet.graph.crystalgraph import CrystalGraph
+
+    graph = converter.create_graph(
+        item.n_atoms, item.centres, item.neighbours, item.images.astype(np.int64), item.distances
+    )
+    atom_graph, directed2undirected = graph.adjacency_list()
+    bond_graph, undirected2directed = graph.line_graph_adjacency_list(cutoff=converter.bond_graph_cutoff)
+    return CrystalGraph(
+        atomic_number=torch.tensor(item.numbers, dtype=torch.int32),
+        atom_frac_coord=torch.tensor(item.fractional, dtype=torch.float32),
+        atom_graph=torch.tensor(atom_graph, dtype=torch.int32),
+        atom_graph_cutoff=converter.atom_graph_cutoff,
+        neighbor_image=torch.tensor(item.images, dtype=torch.float32),
+        directed2undirected=torch.tensor(directed2undirected, dtype=torch.int32),
+        undirected2directed=torch.tensor(undirected2directed, dtype=torch.int32),
+        bond_graph=torch.tensor(bond_graph, dtype=torch.int32),
+        bond_graph_cutoff=converter.bond_graph_cutoff,
+        lattice=torch.tensor(item.cell, dtype=torch.float32),
+    )
 
 
 def _float64(tensor: Tensor) -> Any:

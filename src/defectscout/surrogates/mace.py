@@ -22,7 +22,7 @@ from defectscout.surrogates.base import SurrogateInfo
 from defectscout.surrogates.batched import BatchedSurrogate, unbatched
 from defectscout.surrogates.device import structures_at_once, torch_device
 from defectscout.surrogates.neighbourhood import Neighbourhood
-from defectscout.surrogates.provenance import model_file, package, sha256, unreadable
+from defectscout.surrogates.provenance import STATEMENT_KEY, model_file, package, sha256, stated_tuned, unreadable
 from defectscout.surrogates.settings import SurrogateSettings
 
 CITATION: Final = "10.48550/arXiv.2206.07697"
@@ -36,9 +36,9 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
     """MACE, from a file or by the name of a foundation model for materials (`small`, `medium-mpa-0`, ...).
 
     A name is fetched once and kept in MACE's cache. A model file is a pickle, and
-    reading a pickle runs what is in it: use files of people that you trust. A file does not say
-    whether it was fine-tuned, so that it counts as untuned. The model keeps the precision that it was
-    saved with.
+    reading a pickle runs what is in it: use files of people that you trust. It counts as fine-tuned
+    if the pickled module has an attribute `defectscout` that is `{"tuned": True}`. The model keeps
+    the precision that it was saved with.
 
     Raises:
         MissingExtraError: if mace-torch is not installed.
@@ -46,34 +46,62 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
         ModelFileError: if the file is missing, is no MACE model, or has several heads.
         SettingsError: if the device is not there.
     """
-    detail = name.partition(":")[2] or DEFAULT
-    try:
-        with _own_precision(), quiet():
-            import mace.tools  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"The surrogate '{name}'", "mace-torch", "mace") from error
+    require_mace(f"The surrogate '{name}'")
     device = torch_device(settings)
-    is_file = Path(detail).expanduser().exists() or "/" in detail or detail.endswith((".model", ".pt", ".pth"))
-    file = model_file(detail, name) if is_file else _fetch(detail, name)
-    model = _model(file, name, device)
+    is_file = names_file(name)
+    file = weights_file(name)
+    model = read(file, name).to(device)
+    model.eval()
+    model.requires_grad_(False)
     info = SurrogateInfo(
         name=name,
         package=package("mace-torch"),
         weights=sha256([file]),
         citation=CITATION if is_file else CITATION_FOUNDATION,
         elements=frozenset(chemical_symbols[int(number)] for number in model.atomic_numbers),
+        tuned=stated_tuned({STATEMENT_KEY: getattr(model, STATEMENT_KEY, None)}),
     )
     return BatchedSurrogate(
         info,
         float(model.r_max),
         structures_at_once(settings, device),
         device,
-        MaceEvaluate(model, device, _head(model, name)),
+        MaceEvaluate(model, device, head_of(model, name)),
     )
 
 
+def require_mace(needed_for: str) -> None:
+    """Raise MissingExtraError if mace-torch is not installed."""
+    try:
+        with own_precision(), quiet():
+            import mace.tools  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(needed_for, "mace-torch", "mace") from error
+
+
+def names_file(name: str) -> bool:
+    """Whether `mace:...` names a file, rather than a foundation model."""
+    detail = _detail(name)
+    return Path(detail).expanduser().exists() or "/" in detail or detail.endswith((".model", ".pt", ".pth"))
+
+
+def weights_file(name: str) -> Path:
+    """The file of `mace:FILE`, or of the foundation model `mace:NAME`, which is fetched once.
+
+    Raises:
+        UnknownMethodError: if there is no foundation model of that name.
+        ModelFileError: if the file is missing, or cannot be fetched.
+    """
+    detail = _detail(name)
+    return model_file(detail, name) if names_file(name) else _fetch(detail, name)
+
+
+def _detail(name: str) -> str:
+    return name.partition(":")[2] or DEFAULT
+
+
 def _fetch(detail: str, name: str) -> Path:
-    with _own_precision(), quiet():
+    with own_precision(), quiet():
         from mace.calculators.foundations_models import download_mace_mp_checkpoint, mace_mp_names
     known = [known for known in mace_mp_names if known is not None]
     if detail not in known:
@@ -97,24 +125,26 @@ def _fetch(detail: str, name: str) -> Path:
     return file
 
 
-def _model(file: Path, name: str, device: str) -> Any:
+def read(file: Path, name: str) -> Any:
+    """The model in a file, on the CPU.
+
+    Raises:
+        ModelFileError: if the file holds no MACE model.
+    """
     import torch
 
-    with _own_precision(), quiet():
+    with own_precision(), quiet():
         try:
-            model = torch.load(file, map_location=device, weights_only=False)
+            model = torch.load(file, map_location="cpu", weights_only=False)
         except Exception as error:  # whatever a foreign file makes torch raise
             raise unreadable(name, file, error) from error
     missing = [needed for needed in ("r_max", "atomic_numbers", "forward") if not hasattr(model, needed)]
     if missing:
         raise unreadable(name, file, TypeError(f"a {type(model).__name__} has no {missing[0]}"))
-    model.to(device)
-    model.eval()
-    model.requires_grad_(False)
     return model
 
 
-def _head(model: Any, name: str) -> str:
+def head_of(model: Any, name: str) -> str:
     """The head that is evaluated: the only one, or the one called default, as MACE's own calculator chooses."""
     heads = list(getattr(model, "heads", ["Default"]))
     chosen = heads if len(heads) == 1 else [head for head in heads if str(head).lower() == "default"]
@@ -128,7 +158,7 @@ def _head(model: Any, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _own_precision() -> Iterator[None]:
+def own_precision() -> Iterator[None]:
     """MACE sets torch's default precision for the whole process: put it back afterwards."""
     import torch
 
@@ -152,22 +182,24 @@ class MaceEvaluate:
         import torch
         from mace.tools.torch_geometric import Batch
 
-        with _own_precision():
+        with own_precision():
             torch.set_default_dtype(next(self.model.parameters()).dtype)
-            graphs = Batch.from_data_list([self._graph(item) for item in batch]).to(self.device)
+            graphs = Batch.from_data_list([graph(item, self.model, self.head) for item in batch]).to(self.device)
             output = self.model(graphs.to_dict(), training=False, compute_force=True, compute_stress=True)
         energies = output["energy"].detach().cpu().numpy().astype(float)
         forces = output["forces"].detach().cpu().numpy().astype(float)
         stresses = output["stress"].detach().cpu().numpy().astype(float).reshape(-1, 3, 3)
         return unbatched(batch, energies, forces, np.stack([full_3x3_to_voigt_6_stress(one) for one in stresses]))
 
-    def _graph(self, item: Neighbourhood) -> Any:
-        from mace.data import AtomicData, config_from_atoms
-        from mace.tools import AtomicNumberTable
 
-        return AtomicData.from_config(
-            config_from_atoms(item.to_atoms(), head_name=self.head),
-            z_table=AtomicNumberTable([int(number) for number in self.model.atomic_numbers]),
-            cutoff=float(self.model.r_max),
-            heads=list(getattr(self.model, "heads", ["Default"])),
-        )
+def graph(item: Neighbourhood, model: Any, head: str) -> Any:
+    """One structure as a MACE model takes it, on the CPU, in torch's default precision."""
+    from mace.data import AtomicData, config_from_atoms
+    from mace.tools import AtomicNumberTable
+
+    return AtomicData.from_config(
+        config_from_atoms(item.to_atoms(), head_name=head),
+        z_table=AtomicNumberTable([int(number) for number in model.atomic_numbers]),
+        cutoff=float(model.r_max),
+        heads=list(getattr(model, "heads", ["Default"])),
+    )

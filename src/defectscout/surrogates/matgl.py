@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from defectscout.core.errors import MissingExtraError, ModelFileError
 from defectscout.core.frames import Prediction
 from defectscout.core.quiet import quiet
-from defectscout.core.units import EV_PER_A3_IN_GPA
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.surrogates.batched import BatchedSurrogate, unbatched
 from defectscout.surrogates.device import structures_at_once, torch_device
 from defectscout.surrogates.matgl_convention import aggregation, aggregation_of, sum_on_destination
+from defectscout.surrogates.matgl_network import collate, element_references, evaluate, graph, takes_charge
 from defectscout.surrogates.neighbourhood import Neighbourhood
-from defectscout.surrogates.provenance import STATEMENT_KEY, package, sha256, stated_tuned, unreadable
+from defectscout.surrogates.provenance import STATEMENT_KEY, package, sha256, stated, stated_tuned, unreadable
 from defectscout.surrogates.settings import SurrogateSettings
 
 CITATIONS: Final[Mapping[str, str]] = {
@@ -58,21 +59,8 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
             needs more than a structure (a total charge, a state).
         SettingsError: if the device is not there.
     """
-    family, _, detail = name.partition(":")
-    family = family.lower()
-    try:
-        with quiet():
-            import matgl  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"The surrogate '{name}'", "matgl", "m3gnet") from error
     device = torch_device(settings)
-    detail = detail or DEFAULTS[family]
-    folder = _folder(detail, name)
-    record = _record(folder, name)
-    potential = _potential(folder, family, name)
-    if aggregation(record, name) == "destination":
-        sum_on_destination(potential)
-    potential.calc_forces = potential.calc_stresses = True
+    potential, folder, record = read(name)
     potential.to(device)
     potential.eval()
     potential.requires_grad_(False)
@@ -80,7 +68,7 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
         name=name,
         package=package("matgl"),
         weights=sha256([folder / file for file in FILES[1:]]),
-        citation=CITATIONS[family],
+        citation=CITATIONS[family_of(name)],
         elements=frozenset(potential.model.element_types),
         tuned=stated_tuned(record.get("metadata")),
     )
@@ -93,9 +81,47 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
     )
 
 
+def family_of(name: str) -> str:
+    """`m3gnet` or `tensornet`: what stands before the colon."""
+    return name.partition(":")[0].lower()
+
+
+def read(name: str) -> tuple[Any, Path, Mapping[str, Any]]:
+    """The potential of matgl called `name`, on the CPU, with its folder and the contents of its model.json.
+
+    Raises:
+        MissingExtraError, ModelFileError: as `load`.
+    """
+    family = family_of(name)
+    require_matgl(f"The surrogate '{name}'")
+    folder = _folder(name.partition(":")[2] or DEFAULTS[family], name)
+    record = _record(folder, name)
+    potential = _potential(folder, family, name, stated(record.get("metadata")))
+    if aggregation(record, name) == "destination":
+        sum_on_destination(potential)
+    return potential, folder, record
+
+
+def require_matgl(needed_for: str) -> None:
+    """Raise MissingExtraError if matgl is not installed."""
+    try:
+        with quiet():
+            import matgl  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(needed_for, "matgl", "m3gnet") from error
+
+
 def save(potential: Any, folder: Path, *, tuned: bool) -> None:
-    """Save a potential so that `load` knows whether it was tuned and how it sums its messages."""
-    statement = {"tuned": tuned, "aggregation": aggregation_of(potential)}
+    """Save a potential with what `load` has to know besides matgl's files.
+
+    That is whether it was tuned, how it sums its messages, whether its output is an energy for each atom (any
+    intensive model is taken for one), and whether its state is the charge.
+    """
+    statement: dict[str, object] = {"tuned": tuned, "aggregation": aggregation_of(potential)}
+    if potential.model.is_intensive:
+        statement["per_atom"] = True
+    if takes_charge(potential.model):
+        statement["state"] = "charge"
     potential.save(folder, metadata={STATEMENT_KEY: statement})
 
 
@@ -140,7 +166,7 @@ def _record(folder: Path, name: str) -> Mapping[str, Any]:
     return record
 
 
-def _potential(folder: Path, family: str, name: str) -> Any:
+def _potential(folder: Path, family: str, name: str, statement: Mapping[str, object]) -> Any:
     with quiet():
         import matgl
 
@@ -160,15 +186,20 @@ def _potential(folder: Path, family: str, name: str) -> Any:
             f"The surrogate '{name}' cannot be loaded: '{folder}' holds a {found} model, not {family}. "
             "Put the family that it is of before the colon."
         )
-    if getattr(model, "is_intensive", False):
+    if getattr(model, "is_intensive", False) and statement.get("per_atom") is not True:
         raise ModelFileError(
             f"The surrogate '{name}' cannot be loaded: the model in '{folder}' is intensive: its energy "
             "does not grow with the number of atoms. Use one that was made with is_intensive=False."
         )
-    if getattr(potential, "calc_charge", False) or getattr(model, "include_state", False):
+    if getattr(potential, "calc_charge", False) or (takes_charge(model) and statement.get("state") != "charge"):
         raise ModelFileError(
             f"The surrogate '{name}' cannot be loaded: the model in '{folder}' needs a total charge or a state besides "
             "the structure. Use one that needs the structure alone."
+        )
+    if getattr(potential, "calc_repuls", False):
+        raise ModelFileError(
+            f"The surrogate '{name}' cannot be loaded: the model in '{folder}' adds a nuclear repulsion, which is not "
+            "supported. Use one that was made with calc_repuls=False."
         )
     return potential
 
@@ -181,29 +212,12 @@ class MatglEvaluate:
     device: str
 
     def __call__(self, batch: Sequence[Neighbourhood]) -> list[Prediction]:
-        """Predictions of `batch`; matgl gives stresses in GPa."""
-        import torch
-        from torch_geometric.data import Batch  # type: ignore[import-untyped]
-
-        rows = {symbol: row for row, symbol in enumerate(self.model.model.element_types)}
-        graphs = Batch.from_data_list([_graph(item, rows) for item in batch]).to(self.device)
-        lattices = torch.tensor(np.stack([item.cell for item in batch]), dtype=torch.float32, device=self.device)
-        energy, force, stress, *_ = self.model(graphs, lattices)
-        energies = energy.detach().cpu().numpy().astype(float)
-        forces = force.detach().cpu().numpy().astype(float)
-        stresses = stress.detach().cpu().numpy().astype(float).reshape(-1, 3, 3) / EV_PER_A3_IN_GPA
+        """Predictions of `batch`; the references of the elements are added in double precision."""
+        graphs = collate([graph(self.model, item, item.charge) for item in batch])
+        energy, force, stress = evaluate(self.model, graphs.to(self.device), create_graph=False)
+        references = dict(zip(self.model.model.element_types, element_references(self.model), strict=True))
+        offsets = [sum(references[chemical_symbols[number]] for number in item.numbers) for item in batch]
+        energies = energy.detach().cpu().numpy().astype(float) + np.array(offsets)
+        forces = force.cpu().numpy().astype(float)
+        stresses = stress.cpu().numpy().astype(float)
         return unbatched(batch, energies, forces, np.stack([full_3x3_to_voigt_6_stress(one) for one in stresses]))
-
-
-def _graph(item: Neighbourhood, rows: Mapping[str, int]) -> Any:
-    import torch
-    from ase.data import chemical_symbols
-    from torch_geometric.data import Data
-
-    return Data(
-        num_nodes=item.n_atoms,
-        edge_index=torch.tensor(np.stack([item.centres, item.neighbours])),
-        pbc_offset=torch.tensor(item.images, dtype=torch.float32),
-        node_type=torch.tensor([rows[chemical_symbols[number]] for number in item.numbers]),
-        frac_coords=torch.tensor(item.fractional, dtype=torch.float32),
-    )

@@ -35,6 +35,7 @@ class Neighbourhood:
         neighbours: shape (n_pairs,), index of the atom that is seen.
         images: shape (n_pairs, 3), lattice translation of the neighbour, in units of the lattice vectors.
         distances: shape (n_pairs,), Å.
+        charge: charge state, units of e; what `atoms.info["charge"]` says, else 0.
     """
 
     numbers: IntArray
@@ -44,6 +45,7 @@ class Neighbourhood:
     neighbours: IntArray
     images: FloatArray
     distances: FloatArray
+    charge: int = 0
 
     @property
     def n_atoms(self) -> int:
@@ -147,4 +149,5 @@ def _pairs(atoms: Atoms, cutoff: float) -> Neighbourhood:
         neighbours=np.asarray(neighbours[pairs], dtype=np.int64),
         images=np.asarray(images[pairs], dtype=np.float64),
         distances=np.asarray(distances[pairs], dtype=np.float64),
+        charge=int(atoms.info.get("charge", 0)),
     )

@@ -15,7 +15,8 @@ class SurrogateSettings(Settings):
     name: str = Field(
         "chgnet",
         description="chgnet or chgnet:FILE, 7net-0, 7net-l3i5 or 7net:FILE, m3gnet:NAME or m3gnet:FOLDER, "
-        "tensornet:NAME or tensornet:FOLDER, mace:NAME or mace:FILE, ase:module:callable",
+        "tensornet:NAME or tensornet:FOLDER, mace:NAME or mace:FILE, ase:module:callable, or the folder of a trained "
+        "model",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto takes CUDA where there is one, else the CPU"

@@ -39,40 +39,49 @@ def load(name: str, settings: SurrogateSettings) -> BatchedSurrogate:
             model of several fidelities.
         SettingsError: if the device is not there.
     """
-    family, _, detail = name.partition(":")
-    try:
-        import sevenn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"The surrogate '{name}'", "sevenn", "sevennet") from error
+    require_sevenn(f"The surrogate '{name}'")
     device = torch_device(settings)
-    if detail:
-        file = model_file(detail, name)
-        weights = sha256([file])
-        tuned = _tuned(file, name)
-    else:
-        file = _shipped(family.lower(), name)
-        weights = file.parent.name  # such as SevenNet_0__11Jul2024
-        tuned = False
-    model = _build(file, name).to(device)
+    file = weights_file(name)
+    is_file = bool(name.partition(":")[2])
+    model = build(file, name).to(device)
+    model.eval()
+    model.requires_grad_(False)
     info = SurrogateInfo(
         name=name,
         package=package("sevenn"),
-        weights=weights,
+        weights=sha256([file]) if is_file else file.parent.name,  # such as SevenNet_0__11Jul2024
         citation=CITATION,
         elements=frozenset(chemical_symbols[number] for number in model.type_map),
-        tuned=tuned,
+        tuned=is_file and _tuned(file, name),
     )
     return BatchedSurrogate(
         info, float(model.cutoff), structures_at_once(settings, device), device, SevenNetEvaluate(model, device)
     )
 
 
-def _shipped(family: str, name: str) -> Path:
+def require_sevenn(needed_for: str) -> None:
+    """Raise MissingExtraError if sevenn is not installed."""
+    try:
+        import sevenn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(needed_for, "sevenn", "sevennet") from error
+
+
+def weights_file(name: str) -> Path:
+    """The checkpoint that `7net-0`, `7net-l3i5` or `7net:FILE` stands for.
+
+    Raises:
+        ModelFileError: if there is none.
+    """
+    family, _, detail = name.partition(":")
+    if detail:
+        return model_file(detail, name)
+
     from sevenn.util import pretrained_name_to_path
 
     try:
         with quiet():
-            return Path(pretrained_name_to_path(family))
+            return Path(pretrained_name_to_path(family.lower()))
     except Exception as error:  # ValueError for a name; what its download raises otherwise
         raise ModelFileError(
             f"The surrogate '{name}' cannot be loaded: sevenn has no weights for it ({type(error).__name__}: {error}). "
@@ -80,7 +89,12 @@ def _shipped(family: str, name: str) -> Path:
         ) from error
 
 
-def _build(file: Path, name: str) -> Any:
+def build(file: Path, name: str) -> Any:
+    """The model in a checkpoint, on the CPU, for batches of graphs.
+
+    Raises:
+        ModelFileError: if the file is no checkpoint of SevenNet, or holds a model of several fidelities.
+    """
     with quiet():
         from sevenn.checkpoint import SevenNetCheckpoint
 
@@ -95,8 +109,6 @@ def _build(file: Path, name: str) -> Any:
             "SevenNetCalculator with modal=..., and use it as ase:./file.py:function."
         )
     model.set_is_batch_data(True)
-    model.eval()
-    model.requires_grad_(False)
     return model
 
 
@@ -119,9 +131,9 @@ class SevenNetEvaluate:
     def __call__(self, batch: Sequence[Neighbourhood]) -> list[Prediction]:
         """Predictions of `batch`."""
         import sevenn._keys as keys
-        from torch_geometric.data import Batch  # type: ignore[import-untyped]
+        from torch_geometric.data import Batch
 
-        graphs = Batch.from_data_list([_graph(item) for item in batch]).to(self.device)
+        graphs = Batch.from_data_list([graph(item) for item in batch]).to(self.device)
         output = self.model(graphs)
         energies = output[keys.PRED_TOTAL_ENERGY].detach().cpu().numpy().astype(float)
         forces = output[keys.PRED_FORCE].detach().cpu().numpy().astype(float)
@@ -129,7 +141,8 @@ class SevenNetEvaluate:
         return unbatched(batch, energies, forces, stresses)
 
 
-def _graph(item: Neighbourhood) -> Any:
+def graph(item: Neighbourhood) -> Any:
+    """One structure as SevenNet takes it, on the CPU."""
     import sevenn._keys as keys
     import torch
     from sevenn.atom_graph_data import AtomGraphData

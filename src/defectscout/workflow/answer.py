@@ -17,6 +17,7 @@ from defectscout.evaluation.funnel import Funnel
 from defectscout.minima.distinct import DistinctMinima, distinct_minima
 from defectscout.minima.symmetry import site_symmetry
 from defectscout.references.base import ElectronicState
+from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import Task
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
@@ -24,7 +25,7 @@ from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, 
 from defectscout.workflow.stages.host import HostReport
 from defectscout.workflow.stages.reference import electronic_states, referenced
 from defectscout.workflow.stages.sampling import sampling_structures
-from defectscout.workflow.stages.scout import load_recorded_surrogate, scouted, surrogate_info
+from defectscout.workflow.stages.scout import load_recorded_surrogate, scouted, surrogate_info, unfamiliar_to
 
 AGREEMENT_FRAMES = 24
 """Reference frames of each defect on which the surrogate is judged: enough for a rank correlation, seconds of work."""
@@ -77,6 +78,7 @@ def answer(
         surrogate=info.name if info is not None else "",
         reference=campaign.settings.reference.name,
         defects=results,
+        trained_on=info.trained_on if info is not None else None,
     )
 
 
@@ -112,6 +114,7 @@ def _defect_result(
     evidence = Evidence(
         surrogate=campaign.settings.strategy == "scout",
         surrogate_tuned=info.tuned if info is not None else False,
+        unfamiliar=unfamiliar_to(info, report.formula, defect, campaign.settings),
         agreement=agreed,
         has_reference=bool(ended),
         n_sampling=funnel.sampling,
@@ -224,9 +227,11 @@ def _agreements(campaign: Campaign, defects: Sequence[Defect], progress: Progres
     if not missing:
         return known
     surrogate = load_recorded_surrogate(campaign, defects)
+    charges = {defect.label: defect.charge for defect in defects}
     for label, frames in missing.items():
+        structures = [with_charge(frame.atoms, charges[label]) for frame in frames]
         try:
-            known[label] = agreement(frames, surrogate.predict([frame.atoms for frame in frames]))
+            known[label] = agreement(frames, surrogate.predict(structures))
         except CalculationError as error:
             progress.warn(f"{label}: the surrogate could not be compared with the reference: {error}")
     campaign.record.write_document("agreement", _AGREEMENTS.dump_json(known).decode())

@@ -50,6 +50,7 @@ def summary(result: SearchResult) -> dict[str, Any]:
     return {
         "folder": str(result.folder),
         "surrogate": result.surrogate or None,
+        "surrogate_trained_on": asdict(result.trained_on) if result.trained_on is not None else None,
         "reference": result.reference,
         "host": asdict(result.host),
         "defects": {label: _defect_summary(item) for label, item in result.defects.items()},

@@ -10,11 +10,13 @@ from defectscout.core.defect import Defect
 from defectscout.core.progress import Progress
 from defectscout.hosts.settings import HostSettings
 from defectscout.relaxation.process import available_cores
+from defectscout.surrogates.base import Surrogate
+from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.defects import make_defects
 from defectscout.workflow.stages.host import read_host, why_kept
 from defectscout.workflow.stages.reference import electronic_states
-from defectscout.workflow.stages.scout import load_checked_surrogate
+from defectscout.workflow.stages.scout import load_checked_surrogate, warn_of_unfamiliar
 
 TYPICAL_SCOUTING_STEPS = 75
 """Steps of one surrogate relaxation to 0.03 eV/Å (V_Cd in CdTe, CHGNet: 40 to 110)."""
@@ -97,6 +99,9 @@ def plan(host: str, settings: SearchSettings, progress: Progress) -> Plan:
     steps = TYPICAL_REFINEMENT_STEPS if scouting else TYPICAL_REFERENCE_STEPS
     has_reference = settings.reference.name != "none"
     relaxes_host = not why_kept(host, settings)
+    surrogate = load_checked_surrogate(settings, defects) if scouting else None
+    if surrogate is not None:
+        warn_of_unfamiliar(surrogate.info, prepared.formula, defects, settings, progress)
     progress.message("Timing one force call of each method.")
     return Plan(
         formula=prepared.formula,
@@ -105,7 +110,7 @@ def plan(host: str, settings: SearchSettings, progress: Progress) -> Plan:
         defects=tuple(plans),
         surrogate_calls=total * TYPICAL_SCOUTING_STEPS if scouting else 0,
         reference_calls=(typical * steps, total * steps) if has_reference else (0, 0),
-        surrogate_seconds=_time_surrogate(defects, settings) if scouting else None,
+        surrogate_seconds=_time_surrogate(surrogate, defects[0]) if surrogate is not None else None,
         reference_seconds=_time_reference(defects, settings) if has_reference else None,
         workers=settings.reference.workers or available_cores(),
     )
@@ -115,9 +120,8 @@ def _host_calls(settings: HostSettings) -> int:
     return TYPICAL_HOST_CALLS if settings.rattle else TYPICAL_HOST_CALLS // 2
 
 
-def _time_surrogate(defects: Sequence[Defect], settings: SearchSettings) -> float:
-    surrogate = load_checked_surrogate(settings, defects)
-    atoms = defects[0].atoms
+def _time_surrogate(surrogate: Surrogate, defect: Defect) -> float:
+    atoms = with_charge(defect.atoms, defect.charge)
     surrogate.predict([atoms])  # the first call of a model also warms it up
     begin = time.perf_counter()
     surrogate.predict([atoms] * 2)

@@ -15,6 +15,7 @@ from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.confidence import Confidence
 from defectscout.evaluation.funnel import Funnel
 from defectscout.references.base import ElectronicState
+from defectscout.surrogates.model_folder import TrainedOn
 from defectscout.workflow.stages.candidates import DefectCandidates
 from defectscout.workflow.stages.host import HostReport
 
@@ -101,6 +102,7 @@ class SearchResult:
         surrogate: name of the surrogate; empty if none was used.
         reference: name of the reference; `none` if there was none.
         defects: the result of each defect, by its label.
+        trained_on: what a surrogate that defectscout trained has seen; None for others.
     """
 
     folder: Path
@@ -109,6 +111,7 @@ class SearchResult:
     surrogate: str
     reference: str
     defects: Mapping[str, DefectResult]
+    trained_on: TrainedOn | None = None
 
     def __getitem__(self, label: str) -> DefectResult:
         return self.defects[label]

@@ -31,7 +31,12 @@ from defectscout.workflow.stages.defects import make_defects, prepare_defects
 from defectscout.workflow.stages.host import HostReport, prepare_host, read_host, why_kept
 from defectscout.workflow.stages.reference import electronic_states, relax_candidates
 from defectscout.workflow.stages.sampling import prepare_sampling
-from defectscout.workflow.stages.scout import load_checked_surrogate, scout
+from defectscout.workflow.stages.scout import (
+    load_checked_surrogate,
+    scout,
+    warn_of_unfamiliar,
+    with_lasting_surrogate,
+)
 
 
 class Until(StrEnum):
@@ -83,11 +88,11 @@ def search(
         NothingFoundError: if no defect has an answer, because every relaxation failed.
         DefectscoutError: of the kind that tells what was wrong; see `core.errors`.
     """
-    settings = settings or SearchSettings()
+    settings = with_lasting_surrogate(settings or SearchSettings())
     progress = progress or SilentProgress()
     folder, source = Path(output), source_of(str(host))
     if fork or not (folder / RECORD_NAME).exists():
-        check_input(source, settings)
+        check_input(source, settings, progress)
     calls = baseline_calls(Path(baseline), settings.reference.name) if baseline is not None else {}
     if fork:
         folder = fork_campaign(folder, settings, source)
@@ -96,8 +101,10 @@ def search(
         return run_stages(campaign, calls, until, progress)
 
 
-def check_input(source: Source, settings: SearchSettings) -> None:
+def check_input(source: Source, settings: SearchSettings, progress: Progress) -> None:
     """Find every mistake in the input of a new campaign before anything is written or spent.
+
+    What the surrogate was not trained for is no mistake; `progress` is told of it.
 
     Raises:
         DefectscoutError: what the search itself would have raised later on.
@@ -107,7 +114,7 @@ def check_input(source: Source, settings: SearchSettings) -> None:
 
     host = read_host(source.name, settings)
     defects = make_defects(source.name, host, settings.defects, SilentProgress())
-    _check_methods(settings, defects)
+    _check_methods(settings, host, defects, progress)
     if settings.sampling.folder is not None and not why_kept(source.name, settings):
         for defect in defects:
             check_folder(settings.sampling.folder, defect)
@@ -216,11 +223,12 @@ def collect_results(folder: Path, source: Path | None, progress: Progress) -> Se
         return result
 
 
-def _check_methods(settings: SearchSettings, defects: Sequence[Defect]) -> None:
-    """Find out that an element or a package is missing."""
+def _check_methods(settings: SearchSettings, host: Host, defects: Sequence[Defect], progress: Progress) -> None:
+    """Find out that an element or a package is missing, and what the surrogate was not trained for."""
     electronic_states(settings, defects)
     if settings.strategy == "scout":
-        load_checked_surrogate(settings, defects)
+        surrogate = load_checked_surrogate(settings, defects)
+        warn_of_unfamiliar(surrogate.info, host.formula, defects, settings, progress)
 
 
 def _say_defects(campaign: Campaign, prepared: Prepared, progress: Progress) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from defectscout.core.errors import InputFileError, SettingsError
-from defectscout.core.settings import Settings
+from defectscout.core.settings import Settings, merge_settings
 from defectscout.defects.settings import DefectSettings
 from defectscout.hosts.settings import HostSettings, SupercellSettings
 from defectscout.minima.settings import MinimaSettings
@@ -84,38 +84,7 @@ def merge(base: SearchSettings, overrides: Mapping[str, Any], source: str) -> Se
     Raises:
         SettingsError: for an unknown name or an impossible value; it says which.
     """
-    values = base.model_dump()
-    for key, value in overrides.items():
-        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-            values[key] = _merge_section(values[key], value)
-        else:
-            values[key] = value
-    try:
-        return SearchSettings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(_explain(error, source)) from None
-
-
-def _merge_section(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in overrides.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
-        merged[key] = _merge_section(merged[key], value) if nested else value
-    return merged
-
-
-def _explain(error: ValidationError, source: str) -> str:
-    parts = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "settings"
-        if problem["type"] == "extra_forbidden":
-            parts.append(f"'{where}' is not a setting")
-        else:
-            parts.append(f"{where} = {problem.get('input')!r}: {problem['msg'].removeprefix('Value error, ')}")
-    return (
-        f"Bad settings in {source}: {'; '.join(parts)}. "
-        "`defectscout init` writes a file with every setting, its unit and its default."
-    )
+    return merge_settings(base, overrides, source)
 
 
 def read_toml(path: Path, base: SearchSettings) -> SearchSettings:

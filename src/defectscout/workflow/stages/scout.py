@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter
 
@@ -11,10 +12,12 @@ from defectscout.core.defect import Defect
 from defectscout.core.errors import CampaignError
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
+from defectscout.evaluation.unfamiliar import Unfamiliar, unfamiliar
 from defectscout.relaxation.records import Checkpoint, Start
 from defectscout.surrogates.base import Surrogate, SurrogateInfo
+from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.record import TaskKey
+from defectscout.workflow.record import Task, TaskKey
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.convergence import ConvergenceMeter
 from defectscout.workflow.stages.sampling import sampling_structures
@@ -35,6 +38,32 @@ def load_checked_surrogate(settings: SearchSettings, defects: Sequence[Defect]) 
     symbols = sorted({symbol for defect in defects for symbol in defect.atoms.get_chemical_symbols()})
     check_elements(surrogate.info, symbols)
     return surrogate
+
+
+def with_lasting_surrogate(settings: SearchSettings) -> SearchSettings:
+    """The settings as a campaign records them: a trained model is found from any working directory."""
+    from defectscout.surrogates.registry import lasting_name
+
+    name = lasting_name(settings.surrogate.name)
+    return settings.model_copy(update={"surrogate": settings.surrogate.model_copy(update={"name": name})})
+
+
+def unfamiliar_to(
+    info: SurrogateInfo | None, formula: str, defect: Defect, settings: SearchSettings
+) -> tuple[Unfamiliar, ...]:
+    """What the search for a defect asks of the surrogate that it was not trained for; empty if that is not known."""
+    if info is None or info.trained_on is None:
+        return ()
+    return unfamiliar(info.trained_on, formula, defect, settings.reference.name)
+
+
+def warn_of_unfamiliar(
+    info: SurrogateInfo, formula: str, defects: Sequence[Defect], settings: SearchSettings, progress: Progress
+) -> None:
+    """Say before anything is spent what the surrogate was not trained for, each thing once."""
+    found = (item.sentence for defect in defects for item in unfamiliar_to(info, formula, defect, settings))
+    for sentence in dict.fromkeys(found):
+        progress.warn(sentence)
 
 
 def load_recorded_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Surrogate:
@@ -83,7 +112,7 @@ def _scout_defect(
     pending = [task for task in campaign.record.tasks("scout", defect.label) if not task.state.is_finished]
     if not pending:
         return
-    starts = [Start(label=task.key.label, atoms=task.start, checkpoint=task.checkpoint) for task in pending]
+    starts = [_start(task, defect.charge) for task in pending]
     keeper = _keeper(campaign, defect, meter, progress)
     for relaxation in relax_batch(surrogate, starts, campaign.settings.scouting, on_step=keeper):
         key = TaskKey("scout", defect.label, relaxation.label)
@@ -92,6 +121,15 @@ def _scout_defect(
         if relaxation.state is RelaxationState.FAILED:
             progress.warn(f"{defect.label} {relaxation.label}: scouting failed: {relaxation.reason}")
     progress.advance("scouting", int(meter.done), defect.label)
+
+
+def _start(task: Task, charge: int) -> Start:
+    """Where a relaxation starts or goes on, with the charge state, which the record of structures does not hold."""
+    checkpoint = task.checkpoint
+    if checkpoint is not None:
+        frame = checkpoint.frame
+        checkpoint = replace(checkpoint, frame=replace(frame, atoms=with_charge(frame.atoms, charge)))
+    return Start(task.key.label, with_charge(task.start, charge), checkpoint)
 
 
 def _keeper(

@@ -1,0 +1,200 @@
+"""What fine-tuning gives on data of its own kind: errors and minima before and after, on what was left out.
+
+    python benchmarks/fine_tuning.py --data DATA --folder runs/ --only xtb --base chgnet --output results.csv
+
+DATA holds finished reference searches: `gfn1-xtb/CdTe_v_Cd_0` and `gfn1-xtb/CdSe_v_Cd_0`, and frames of InP's
+native defects in `dft/InP_LDA_*.extxyz.gz`. Each task trains on one part and is judged on the other:
+
+- `CdTe→CdSe`, `CdSe→CdTe`: one host's vacancy, judged on the other's;
+- `held-out distortions`: both hosts, judged on relaxations that were left out;
+- `InP iIn`, `InP aP`, `InP vv`: the other defects of InP and its bulk, judged on that one.
+
+Trainings and judgements that are in --folder already are not repeated. Times are wall times of training with its
+validation, on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from defectscout.cli.progress import reporter
+from defectscout.core.progress import Progress
+from defectscout.core.settings import merge_settings
+from defectscout.evaluation.bootstrap import Bootstrap
+from defectscout.evaluation.surrogate_minima import MinimaVerdict
+from defectscout.learning.readers import SourceDefaults
+from defectscout.learning.settings import CleaningSettings, FrameSamplingSettings, SplitSettings, TrainSettings
+from defectscout.surrogates.settings import SurrogateSettings
+from defectscout.workflow.dataset import build_dataset, split_dataset
+from defectscout.workflow.evaluate import FrameChoice, evaluate_surrogates
+from defectscout.workflow.judge_minima import find_searches, judge_surrogates
+from defectscout.workflow.training import train
+from defectscout.workflow.training_data import training_data
+
+XTB = ("gfn1-xtb/CdTe_v_Cd_0", "gfn1-xtb/CdSe_v_Cd_0")
+INP = ("dft/InP_LDA_64at.extxyz.gz", "dft/InP_LDA_216at.extxyz.gz")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which data, and what is left out of the training."""
+
+    name: str
+    group: str
+    sources: tuple[str, ...]
+    method: str
+    split: SplitSettings
+    minima: bool = True
+
+
+def tasks() -> tuple[Task, ...]:
+    """All of them."""
+    left_out = [
+        Task(f"InP {defect}", "inp", INP, "LDA", SplitSettings(by="host-list", test_hosts=(f"InP/{defect}",)))
+        for defect in ("iIn", "aP", "vv")
+    ]
+    return (
+        Task("CdTe→CdSe", "xtb", XTB, "gfn1-xtb", SplitSettings(by="host-list", test_hosts=("CdSe",))),
+        Task("CdSe→CdTe", "xtb", XTB, "gfn1-xtb", SplitSettings(by="host-list", test_hosts=("CdTe",))),
+        Task(
+            "held-out distortions", "xtb", XTB, "gfn1-xtb",
+            SplitSettings(by="relaxation", train=0.6, validation=0.1, test=0.3),
+        ),
+        *left_out,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Train and judge what is asked for and not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--only", help="xtb, inp, or the name of a task")
+    parser.add_argument("--base", action="append", required=True, help="surrogate to start from; may be repeated")
+    parser.add_argument("--recipe", default="default", help="a name for the settings given with --set")
+    parser.add_argument("--set", action="append", default=[], help="setting of training, as in epochs=10")
+    parser.add_argument("--frames", type=int, default=10, help="frames of each relaxation")
+    parser.add_argument("--no-minima", action="store_true")
+    parser.add_argument("--output", type=Path, help="CSV file; rows of other runs in it stay")
+    arguments = parser.parse_args()
+
+    from defectscout.cli.options import assignments
+
+    rows: list[dict[str, Any]] = []
+    with reporter(quiet=False, verbose=False) as progress:
+        for task in tasks():
+            if arguments.only not in (None, task.group, task.name):
+                continue
+            for base in arguments.base:
+                settings = merge_settings(TrainSettings(base=base), assignments(arguments.set), "--set")
+                progress.message(f"{task.name}: {base}, {arguments.recipe}")
+                rows += run(task, settings, arguments, progress)
+    if arguments.output is not None:
+        write(arguments.output, rows)
+
+
+def run(task: Task, settings: TrainSettings, arguments: argparse.Namespace, progress: Progress) -> list[dict[str, Any]]:
+    """Two rows, before and after training."""
+    name = f"{task.name}-{Path(settings.base.partition(':')[2] or settings.base).name}-{arguments.recipe}"
+    folder = arguments.folder / "".join(letter if letter.isalnum() or letter in "-.,+" else "_" for letter in name)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "rows.json"
+    if done.exists():
+        found: list[dict[str, Any]] = json.loads(done.read_text())
+        return found
+    dataset = folder / "data.db"
+    if not dataset.exists():
+        build_dataset(
+            [arguments.data / source for source in task.sources], dataset, CleaningSettings(),
+            FrameSamplingSettings(frames_per_relaxation=arguments.frames), SourceDefaults(method=task.method),
+        )  # fmt: skip
+        split_dataset(dataset, task.split)
+    data = training_data(dataset, charge=None, any_charge=False, method=None)
+    trained = train(data, settings, folder / "model", keep_worse=True, progress=progress)
+    seconds = sum(epoch.seconds for fit in trained.fits for epoch in fit.history)
+    rows = []
+    for phase, surrogate in (("untouched", settings.base), ("tuned", str(folder / "model"))):
+        if phase == "untouched" and settings.train == "scratch":
+            continue
+        rows.append(
+            {
+                "task": task.name,
+                "base": settings.base.partition(":")[0],
+                "recipe": arguments.recipe if phase == "tuned" else "",
+                "phase": phase,
+                **errors(dataset, surrogate, progress),
+                **({} if arguments.no_minima else minima(dataset, surrogate, progress)),
+                "epochs": trained.fits[0].history[-1].epoch if phase == "tuned" else "",
+                "kept_epoch": trained.fits[0].kept.epoch if phase == "tuned" else "",
+                "training_frames": len(data.train) if phase == "tuned" else "",
+                "training_seconds": round(seconds) if phase == "tuned" else "",
+                "verdict": trained.judgement.verdict if phase == "tuned" else "",
+            }
+        )
+    done.write_text(json.dumps(rows, indent=1))
+    return rows
+
+
+def errors(dataset: Path, surrogate: str, progress: Progress) -> dict[str, float | int]:
+    """Errors on the test frames."""
+    result = evaluate_surrogates(
+        [SurrogateSettings(name=surrogate, device="cpu")],
+        dataset,
+        FrameChoice("test"),
+        Bootstrap(resamples=0),
+        progress,
+    )
+    (evaluation,) = result.evaluations.values()
+    metrics = evaluation.table.overall
+    return {
+        "test_frames": metrics.n_frames,
+        "spearman": round(metrics.spearman.value, 3),
+        "relative_energy_mae_eV": round(metrics.relative.mae.value, 3),
+        "relative_energy_mae_below_5_eV_eV": round(metrics.low.mae.value, 3),
+        "energy_shifted_mae_meV_per_atom": round(metrics.energy_shifted.mae.value, 2),
+        "force_mae_meV_per_A": round(metrics.force.mae.value, 1),
+        "stress_mae_GPa": round(metrics.stress.mae.value, 3),
+    }
+
+
+def minima(dataset: Path, surrogate: str, progress: Progress) -> dict[str, str]:
+    """Minima of the left-out searches that the surrogate has, too."""
+    searches = find_searches(dataset, FrameChoice("test"))
+    judged = judge_surrogates([SurrogateSettings(name=surrogate, device="cpu")], searches, progress=progress)
+    (verdicts,) = judged.verdicts.values()
+    return {
+        "starts": _joined(verdicts, lambda verdict: verdict.n_starts),
+        "minima_found": _joined(verdicts, lambda v: f"{v.n_found}/{v.n_reference_minima}"),
+        "candidates": _joined(verdicts, lambda verdict: verdict.n_candidates),
+        "ground_state_rank": _joined(verdicts, lambda verdict: verdict.ground_state_rank or "lost"),
+    }
+
+
+def _joined(verdicts: Sequence[MinimaVerdict], number: Any) -> str:
+    return "; ".join(str(number(verdict)) for verdict in verdicts)
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to a CSV file, in place of earlier rows of the same task, base, recipe and phase."""
+    key = ("task", "base", "recipe", "phase")
+    before: list[Mapping[str, Any]] = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            before = list(csv.DictReader(file))
+    new = {tuple(str(row[name]) for name in key): row for row in rows}
+    merged = [*(row for row in before if tuple(row[name] for name in key) not in new), *new.values()]
+    columns = list(dict.fromkeys(name for row in merged for name in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(merged)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Datasets of relaxations, and surrogates that are fine-tuned on them."""

@@ -1,0 +1,1 @@
+"""How each model family is trained: one small adapter each."""
