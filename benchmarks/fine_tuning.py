@@ -7,7 +7,8 @@ native defects in `dft/InP_LDA_*.extxyz.gz`. Each task trains on one part and is
 
 - `CdTe→CdSe`, `CdSe→CdTe`: one host's vacancy, judged on the other's;
 - `held-out distortions`: both hosts, judged on relaxations that were left out;
-- `InP iIn`, `InP aP`, `InP vv`: the other defects of InP and its bulk, judged on that one.
+- `InP iIn`, `InP aP`, `InP vv`: the other defects of InP and its bulk, judged on that one; one more defect is left
+  out to choose the epoch by.
 
 Trainings and judgements that are in --folder already are not repeated. Times are wall times of training with its
 validation, on one thread.
@@ -56,9 +57,14 @@ class Task:
 def tasks() -> tuple[Task, ...]:
     """All of them."""
     left_out = [
-        Task(f"InP {defect}", "inp", INP, "LDA", SplitSettings(by="host-list", test_hosts=(f"InP/{defect}",)))
-        for defect in ("iIn", "aP", "vv")
-    ]
+        Task(
+            f"InP {defect}", "inp", INP, "LDA",
+            SplitSettings(
+                by="host-list", test_hosts=(f"InP/{defect}",), validation_hosts=(f"InP/{other}",), augment_validation=0
+            ),
+        )
+        for defect, other in (("iIn", "vP"), ("aP", "vP"), ("vv", "aP"))
+    ]  # fmt: skip
     return (
         Task("CdTe→CdSe", "xtb", XTB, "gfn1-xtb", SplitSettings(by="host-list", test_hosts=("CdSe",))),
         Task("CdSe→CdTe", "xtb", XTB, "gfn1-xtb", SplitSettings(by="host-list", test_hosts=("CdTe",))),

@@ -28,6 +28,7 @@ ROOMS = (
     "references",
     "relaxation",
     "minima",
+    "learning",
     "evaluation",
     "workflow",
     "reporting",
@@ -37,7 +38,11 @@ ROOMS = (
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages (called by mkdocs)."""
-    pages = {"reference/cli.md": command_line(), "reference/settings.md": settings()}
+    pages = {
+        "reference/cli.md": command_line(),
+        "reference/settings.md": settings(),
+        "reference/learning-settings.md": learning_settings(),
+    }
     pages |= {f"reference/api/{room}.md": room_page(room) for room in ROOMS}
     for uri, content in pages.items():
         files.append(File.generated(config, uri, content=content))
@@ -74,6 +79,31 @@ def settings() -> str:
     if top:
         lines += ["## At the top", "", *_table(SearchSettings, top), ""]
     lines += _sections(SearchSettings, "")
+    return "\n".join(lines)
+
+
+def learning_settings() -> str:
+    """One table for each of the settings of datasets and training."""
+    from defectscout.learning import settings as learning
+
+    lines = [
+        "# Settings of learning",
+        "",
+        "`defectscout train` takes the first from `--set NAME=VALUE`, from a TOML file (`--config FILE`) and from",
+        "options, which win; `defectscout dataset build` takes `--set cleaning.NAME=VALUE` and",
+        "`--set sampling.NAME=VALUE`. [Compare ways of training](../howto/ablate.md) sets them in its own file.",
+        "A misspelt name is an error.",
+        "",
+    ]
+    for title, model in (
+        ("Training", learning.TrainSettings),
+        ("Cleaning", learning.CleaningSettings),
+        ("Frame sampling", learning.FrameSamplingSettings),
+        ("Splits", learning.SplitSettings),
+    ):
+        plain = [name for name, field in model.model_fields.items() if not _is_model(field.annotation)]
+        lines += [f"## {title}", "", *_table(model, plain, model()), ""]
+        lines += [line.replace("## `[", "### `[") for line in _sections(model, "")]
     return "\n".join(lines)
 
 
