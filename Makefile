@@ -7,7 +7,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One numerical thread for each process: the cells are small, and relaxations run side by side.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test mace lint docs clean
 .NOTPARALLEL:
 
 help:  ## Show this list
@@ -20,6 +20,9 @@ demo: $(VENV)/.stamp-base  ## Install, then find the ground state of the cadmium
 test: $(VENV)/.stamp-dev lint  ## Install with the development tools, then check and test everything
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 
+mace: $(VENV)-mace/.stamp  ## Install MACE into an environment of its own, and test it: scouting, and training from scratch
+	$(VENV)-mace/bin/python -m pytest tests/surrogates/test_mace.py tests/learning/test_models_mace.py
+
 lint: $(VENV)/.stamp-dev  ## Style, types and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,7 +33,7 @@ docs: $(VENV)/.stamp-docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## Remove the environment and everything that was built; demo/ stays
-	rm -rf $(VENV) build dist site .coverage* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-mace build dist site .coverage* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.stamp-venv: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -49,4 +52,11 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	@touch $@
+
+# mace-torch and sevenn ask for different e3nn, so that they exclude each other; constraints.txt is for the latter.
+$(VENV)-mace/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-mace
+	$(VENV)-mace/bin/python -m pip install --quiet '$(TORCH)'
+	$(VENV)-mace/bin/python -m pip install --quiet -e '.[mace,train]' 'pytest>=8' 'hypothesis>=6.100'
 	@touch $@

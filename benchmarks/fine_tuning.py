@@ -3,12 +3,13 @@
     python benchmarks/fine_tuning.py --data DATA --folder runs/ --only xtb --base chgnet --output results.csv
 
 DATA holds finished reference searches: `gfn1-xtb/CdTe_v_Cd_0` and `gfn1-xtb/CdSe_v_Cd_0`, and frames of InP's
-native defects in `dft/InP_LDA_*.extxyz.gz`. Each task trains on one part and is judged on the other:
+native defects and of CdTe's in `dft/*.extxyz.gz`. Each task trains on one part and is judged on the other:
 
 - `CdTe→CdSe`, `CdSe→CdTe`: one host's vacancy, judged on the other's;
 - `held-out distortions`: both hosts, judged on relaxations that were left out;
 - `InP iIn`, `InP aP`, `InP vv`: the other defects of InP and its bulk, judged on that one; one more defect is left
   out to choose the epoch by.
+- `CdTe v_Cd, HSE`: interstitials and the antisite of CdTe, judged on the charged vacancy, which does not reconstruct.
 
 Trainings and judgements that are in --folder already are not repeated. Times are wall times of training with its
 validation, on one thread.
@@ -39,6 +40,9 @@ from defectscout.workflow.training import train
 from defectscout.workflow.training_data import training_data
 
 XTB = ("gfn1-xtb/CdTe_v_Cd_0", "gfn1-xtb/CdSe_v_Cd_0")
+HSE = (
+    "dft/CdTe_v_Cd_charged_HSE.extxyz.gz", "dft/CdTe_Cd_i_HSE.extxyz.gz", "dft/CdTe_Cd_Te_HSE.extxyz.gz",
+)  # fmt: skip
 INP = ("dft/InP_LDA_64at.extxyz.gz", "dft/InP_LDA_216at.extxyz.gz")
 
 
@@ -51,7 +55,7 @@ class Task:
     sources: tuple[str, ...]
     method: str
     split: SplitSettings
-    minima: bool = True
+    any_charge: bool = False
 
 
 def tasks() -> tuple[Task, ...]:
@@ -73,6 +77,13 @@ def tasks() -> tuple[Task, ...]:
             SplitSettings(by="relaxation", train=0.6, validation=0.1, test=0.3),
         ),
         *left_out,
+        Task(
+            "CdTe v_Cd, HSE", "dft", HSE, "HSE(0.345)",
+            SplitSettings(
+                by="host-list", test_hosts=("CdTe/v_Cd",), validation_hosts=("CdTe/Cd_Te",), augment_validation=0
+            ),
+            any_charge=True,
+        ),
     )  # fmt: skip
 
 
@@ -121,7 +132,7 @@ def run(task: Task, settings: TrainSettings, arguments: argparse.Namespace, prog
             FrameSamplingSettings(frames_per_relaxation=arguments.frames), SourceDefaults(method=task.method),
         )  # fmt: skip
         split_dataset(dataset, task.split)
-    data = training_data(dataset, charge=None, any_charge=False, method=None)
+    data = training_data(dataset, charge=None, any_charge=task.any_charge, method=None)
     trained = train(data, settings, folder / "model", keep_worse=True, progress=progress)
     seconds = sum(epoch.seconds for fit in trained.fits for epoch in fit.history)
     rows = []

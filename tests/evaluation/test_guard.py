@@ -53,3 +53,9 @@ def test_the_sentence_gives_the_numbers() -> None:
 
 def test_equal_models_are_called_no_worse() -> None:
     assert judge(metrics(HALF, 0.2), metrics(HALF, 0.2), "x").sentence.startswith("No worse than")
+
+
+def test_what_is_only_not_worse_is_not_called_better() -> None:
+    found = judge(metrics(HALF, 0.100), metrics(HALF, 0.104), "x")
+    assert found.verdict == "better"
+    assert found.sentence.startswith("No worse than")

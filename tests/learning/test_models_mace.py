@@ -223,3 +223,22 @@ def test_what_cannot_be_asked_of_mace() -> None:
         load("mace:./no_such.model", TrainSettings())
     with pytest.raises(UnsupportedElementError, match="Reference energies of Xe"):
         _fresh().save(Path("unused"), {"Xe": 1.0}, tuned=True)
+
+
+def test_a_training_from_scratch_is_a_surrogate(tmp_path: Path) -> None:
+    """The settings under the paper's table S4, for two epochs."""
+    from defectscout.surrogates.registry import load_surrogate
+    from defectscout.surrogates.settings import SurrogateSettings
+    from defectscout.workflow.training import train
+    from defectscout.workflow.training_data import training_data
+    from trained_on_toys import toy_dataset
+
+    data = training_data(toy_dataset(tmp_path / "data.db"), charge=None, any_charge=False, method=None)
+    settings = TrainSettings(base="mace", train="scratch", batch_size=20, epochs=2, learning_rate=0.01, device="cpu")
+    trained = train(data, settings, tmp_path / "model")
+    (fit,) = trained.fits
+    assert fit.history[-1].val_loss < fit.history[0].val_loss
+    surrogate = load_surrogate(SurrogateSettings(name=str(tmp_path / "model"), device="cpu"))
+    assert surrogate.info.tuned
+    assert surrogate.info.elements == {"Mg", "S"}
+    assert len(surrogate.predict([data.frames(data.test)[0].atoms])) == 1

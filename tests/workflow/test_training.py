@@ -83,6 +83,15 @@ def test_a_worse_model_is_not_made_unless_asked_for(
     assert read_manifest(tmp_path / "model").trained_on.verdict == "worse"
 
 
+def test_a_training_that_learned_nothing_makes_no_model(dataset: Path, tmp_path: Path) -> None:
+    idle = SETTINGS.model_copy(update={"learning_rate": 1e-12, "epochs": 1, "select_by": "ranking"})
+    with pytest.raises(TrainingError, match=r"No epoch of training was better .* No model was made"):
+        train(data_of(dataset), idle, tmp_path / "model")
+    assert not (tmp_path / "model" / MANIFEST).exists()
+    trained = train(data_of(dataset), idle, tmp_path / "model", keep_worse=True)
+    assert trained.manifest.trained_on.verdict == "worse"  # a search then counts it as untouched
+
+
 def test_replay_and_the_model_trained_before_as_base(dataset: Path, tmp_path: Path) -> None:
     data = data_of(dataset)
     first = SETTINGS.model_copy(update={"epochs": 1, "replay": ReplaySettings(frames=4)})

@@ -19,13 +19,14 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def merge_settings(base: S, overrides: Mapping[str, Any], source: str) -> S:
+def merge_settings(base: S, overrides: Mapping[str, Any], source: str, hint: str = "") -> S:
     """`base` with nested `overrides`, checked as a whole.
 
     Args:
         base: settings to start from.
         overrides: names to values, or of a section to such a mapping.
         source: where the overrides come from, for the error message.
+        hint: where all settings are listed, a sentence for the error message.
 
     Raises:
         SettingsError: for an unknown name or an impossible value; it says which.
@@ -33,7 +34,7 @@ def merge_settings(base: S, overrides: Mapping[str, Any], source: str) -> S:
     try:
         return type(base).model_validate(_merged(base.model_dump(), overrides))
     except ValidationError as error:
-        raise SettingsError(_explain(error, source)) from None
+        raise SettingsError(_explain(error, source, hint)) from None
 
 
 def _merged(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def _merged(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _explain(error: ValidationError, source: str) -> str:
+def _explain(error: ValidationError, source: str, hint: str) -> str:
     parts = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "settings"
@@ -52,7 +53,4 @@ def _explain(error: ValidationError, source: str) -> str:
             parts.append(f"'{where}' is not a setting")
         else:
             parts.append(f"{where} = {problem.get('input')!r}: {problem['msg'].removeprefix('Value error, ')}")
-    return (
-        f"Bad settings in {source}: {'; '.join(parts)}. "
-        "`defectscout init` writes a file with every setting, its unit and its default."
-    )
+    return f"Bad settings in {source}: {'; '.join(parts)}. {hint}".rstrip()

@@ -74,8 +74,7 @@ def judge(untouched: Metrics, tuned: Metrics, of_what: str) -> Judgement:
     fell = [measure for measure in known if measure.fell]
     if not fell:
         verdict: Verdict = "better"
-        words = "No worse than"
-        words = "Better than" if any(_gained(measure) for measure in known) else words
+        words = "Better than" if all(_gained(measure) for measure in known) else "No worse than"
     elif len(fell) == len(known) or (known[0].name == "ρ" and known[0].fell):
         verdict, words = "worse", "WORSE than"
     else:

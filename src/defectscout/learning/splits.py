@@ -187,7 +187,7 @@ def _by_list(rows: Sequence[IndexRow], settings: SplitSettings) -> dict[int, str
                 raise SettingsError(f"'{name}' is in validation_hosts and in test_hosts. Name it in one of them.")
     if not entries:
         raise SettingsError(
-            "A split by host-list needs hosts: set test_hosts or validation_hosts (--test-hosts CdTe,InP/iIn)."
+            "A split by host-list needs hosts: set test_hosts or validation_hosts (--test CdTe,InP/iIn)."
         )
     names_of = {row.row: _names(row) for row in rows}
     there_are = {name for names in names_of.values() for name in names}

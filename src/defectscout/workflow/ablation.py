@@ -107,7 +107,7 @@ def read_ablation(path: Path) -> Ablation:
         ablation = Ablation.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise SettingsError(f"Bad settings in {path}: {problems}. docs/how-to/ablate.md shows a whole file.") from None
+        raise SettingsError(f"Bad settings in {path}: {problems}. docs/howto/ablate.md shows a whole file.") from None
     unknown = sorted(set(ablation.tables) - PAPER_TABLES.keys())
     if unknown:
         raise SettingsError(f"{path}: there is no table {', '.join(unknown)}. There are: {', '.join(PAPER_TABLES)}.")

@@ -84,7 +84,8 @@ def merge(base: SearchSettings, overrides: Mapping[str, Any], source: str) -> Se
     Raises:
         SettingsError: for an unknown name or an impossible value; it says which.
     """
-    return merge_settings(base, overrides, source)
+    hint = "`defectscout init` writes a file with every setting, its unit and its default."
+    return merge_settings(base, overrides, source, hint)
 
 
 def read_toml(path: Path, base: SearchSettings) -> SearchSettings:

@@ -36,6 +36,8 @@ CARD = "MODEL_CARD.md"
 BULK_FRAMES_FOR_REFERENCES = 20
 """Bulk frames of one composition that the element references are fitted to: more of them say the same."""
 
+NOTHING_LEARNED = "No epoch of training was better on the validation frames than the weights that it started from."
+
 FRAMES_FOR_CONSTANTS = 20
 """Frames of one defect that its constant is averaged over."""
 
@@ -119,8 +121,10 @@ def train(
         notes += [note for note in member.notes if note not in notes]
         saved = trainable.save(member_folder / "weights", references, tuned=True)
         fits.append(member.fit)
+        _check_learned(member.fit, settings, keep_worse)
         members.append(Member(str(saved.relative_to(folder)), weights_digest(saved)))
     family = trainable.family
+    learned = all(fit.kept.epoch > 0 for fit in fits)
     manifest = Manifest(
         family=family,
         base="" if settings.train == "scratch" else settings.base,
@@ -135,7 +139,7 @@ def train(
     )
     # Judged as users will load it, so that what was saved is what is judged.
     tuned = load_described(folder, manifest, SurrogateSettings(name=str(folder), device=settings.device))
-    judgement = _judge(data, settings, tuned, progress)
+    judgement = _judge(data, settings, tuned, progress) if learned else Judgement("worse", NOTHING_LEARNED)
     errors = {name: _errors(tuned, data, rows, progress) for name, rows in _subsets(data)}
     trained_on = replace(manifest.trained_on, verdict=judgement.verdict, finding=judgement.sentence)
     manifest = replace(
@@ -187,6 +191,17 @@ def train_member(data: TrainingData, settings: TrainSettings, folder: Path, prog
         replay=replay, identity=identity, progress=progress,
     )  # fmt: skip
     return TrainedMember(trainable, fitted, dict(trainable.references) | dict(values), references.notes)
+
+
+def _check_learned(fit: Fit, settings: TrainSettings, keep_worse: bool) -> None:
+    if fit.kept.epoch > 0 or keep_worse:
+        return
+    last = fit.history[-1]
+    raise TrainingError(
+        f"{NOTHING_LEARNED} Its validation loss was {fit.kept.val_loss:.3g} before and {last.val_loss:.3g} after "
+        f"{last.epoch} epochs. No model was made. Lower learning_rate ({settings.learning_rate:g}), train longer, "
+        "or look whether the validation frames are too few or too different; or take it as it is with --keep-worse."
+    )
 
 
 def _check_elements(trainable: Trainable, symbols: Sequence[str]) -> None:
