@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,44 +118,57 @@ def main() -> None:
 
 def run(task: Task, settings: TrainSettings, arguments: argparse.Namespace, progress: Progress) -> list[dict[str, Any]]:
     """Two rows, before and after training."""
-    name = f"{task.name}-{Path(settings.base.partition(':')[2] or settings.base).name}-{arguments.recipe}"
-    folder = arguments.folder / "".join(letter if letter.isalnum() or letter in "-.,+" else "_" for letter in name)
-    folder.mkdir(parents=True, exist_ok=True)
-    done = folder / "rows.json"
-    if done.exists():
-        found: list[dict[str, Any]] = json.loads(done.read_text())
-        return found
+    base = Path(settings.base.partition(":")[2] or settings.base).name
+    folder = arguments.folder / _slug(f"{task.name}-{base}-{arguments.recipe}")
     dataset = folder / "data.db"
     if not dataset.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         build_dataset(
             [arguments.data / source for source in task.sources], dataset, CleaningSettings(),
             FrameSamplingSettings(frames_per_relaxation=arguments.frames), SourceDefaults(method=task.method),
         )  # fmt: skip
         split_dataset(dataset, task.split)
-    data = training_data(dataset, charge=None, any_charge=task.any_charge, method=None)
-    trained = train(data, settings, folder / "model", keep_worse=True, progress=progress)
-    seconds = sum(epoch.seconds for fit in trained.fits for epoch in fit.history)
+    about = {"task": task.name, "base": settings.base.partition(":")[0]}
     rows = []
-    for phase, surrogate in (("untouched", settings.base), ("tuned", str(folder / "model"))):
-        if phase == "untouched" and settings.train == "scratch":
-            continue
+    if settings.train != "scratch":
+        kept = arguments.folder / _slug(f"{task.name}-{base}-untouched.json")
         rows.append(
-            {
-                "task": task.name,
-                "base": settings.base.partition(":")[0],
-                "recipe": arguments.recipe if phase == "tuned" else "",
-                "phase": phase,
-                **errors(dataset, surrogate, progress),
-                **({} if arguments.no_minima else minima(dataset, surrogate, progress)),
-                "epochs": trained.fits[0].history[-1].epoch if phase == "tuned" else "",
-                "kept_epoch": trained.fits[0].kept.epoch if phase == "tuned" else "",
-                "training_frames": len(data.train) if phase == "tuned" else "",
-                "training_seconds": round(seconds) if phase == "tuned" else "",
-                "verdict": trained.judgement.verdict if phase == "tuned" else "",
-            }
+            about | _kept_or(kept, lambda: {"recipe": "", "phase": "untouched"} | judged(dataset, settings.base))
         )
-    done.write_text(json.dumps(rows, indent=1))
+
+    def tuned() -> dict[str, Any]:
+        data = training_data(dataset, charge=None, any_charge=task.any_charge, method=None)
+        trained = train(data, settings, folder / "model", keep_worse=True, progress=progress)
+        history = [epoch for fit in trained.fits for epoch in fit.history]
+        return {
+            "recipe": arguments.recipe,
+            "phase": "tuned",
+            **judged(dataset, str(folder / "model")),
+            "epochs": trained.fits[0].history[-1].epoch,
+            "kept_epoch": trained.fits[0].kept.epoch,
+            "training_frames": len(data.train),
+            "training_seconds": round(sum(epoch.seconds for epoch in history)),
+            "verdict": trained.judgement.verdict,
+        }
+
+    def judged(dataset: Path, surrogate: str) -> dict[str, Any]:
+        found = errors(dataset, surrogate, progress)
+        return found if arguments.no_minima else {**found, **minima(dataset, surrogate, progress)}
+
+    rows.append(about | _kept_or(folder / "row.json", tuned))
     return rows
+
+
+def _kept_or(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was found before, or is found now and kept."""
+    if not path.exists():
+        path.write_text(json.dumps(make(), indent=1))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-.,+" else "_" for letter in name)
 
 
 def errors(dataset: Path, surrogate: str, progress: Progress) -> dict[str, float | int]:

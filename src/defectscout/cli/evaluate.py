@@ -103,8 +103,12 @@ def evaluate_command(
             written += write_minima(verdicts, output) if verdicts is not None else ()
             if figures:
                 from defectscout.reporting.evaluation_figures import draw_evaluation
+                from defectscout.reporting.learning_curves import draw_learning_curves, logs_of_models
 
-                written += draw_evaluation(result.evaluations, output, f".{suffix.lstrip('.')}")
+                ending = f".{suffix.lstrip('.')}"
+                written += draw_evaluation(result.evaluations, output, ending)
+                if logs := logs_of_models(result.evaluations):
+                    written.append(draw_learning_curves(logs, output / f"learning-curves{ending}"))
         if json:
             answer = evaluation_to_json(result) | ({"minima": minima_to_json(verdicts)} if verdicts is not None else {})
             typer.echo(json_module.dumps(answer, indent=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +61,17 @@ def read_training_log(path: Path) -> TrainingLog:
     names = [name for name in lines[0] if name not in ("epoch", None)]
     columns = {name: np.array([epochs[epoch].get(name, np.nan) for epoch in known]) for name in names}
     return TrainingLog(np.array(known), columns)
+
+
+def logs_of_models(surrogates: Iterable[str]) -> dict[str, TrainingLog]:
+    """The training logs of those surrogates that are model folders, one for each member of an ensemble."""
+    found: dict[str, TrainingLog] = {}
+    for name in surrogates:
+        members = sorted(Path(name).expanduser().glob("member-*/metrics.csv"))
+        for member in members:
+            title = name if len(members) == 1 else f"{name} {member.parent.name}"
+            found[title] = read_training_log(member)
+    return found
 
 
 def draw_learning_curves(logs: Mapping[str, TrainingLog], path: Path) -> Path:

@@ -163,7 +163,8 @@ def _nothing_read(sources: Sequence[Path], unreadable: Sequence[Unreadable]) -> 
     where = ", ".join(str(source) for source in sources)
     first = "; ".join(f"{item.source}: {item.reason}" for item in unreadable[:3])
     more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-    found = f"What could not be read: {first}{more}." if unreadable else "There is no file of a known format there."
+    nothing = "There is no file of a known format there."
+    found = f"What could not be read: {first.rstrip('.')}{more}." if unreadable else nothing
     return f"No frame was found in {where}. {found}"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from defectscout.core.errors import TrainingError
 from defectscout.core.progress import Progress, SilentProgress
-from defectscout.evaluation.errors import measure_errors
+from defectscout.evaluation.errors import ErrorAccumulator
 from defectscout.evaluation.guard import Judgement, judge
 from defectscout.evaluation.metrics import ErrorTable, error_table
 from defectscout.evaluation.predicting import predict_frames
@@ -304,8 +304,10 @@ def _subsets(data: TrainingData) -> list[tuple[str, tuple[IndexRow, ...]]]:
 
 
 def _errors(surrogate: Surrogate, data: TrainingData, rows: Sequence[IndexRow], progress: Progress) -> ErrorTable:
-    pairs = list(predict_frames(surrogate, data.frames(rows), progress, len(rows)))
-    return error_table(measure_errors((frame for frame, _ in pairs), (prediction for _, prediction in pairs)))
+    accumulator = ErrorAccumulator()
+    for frame, prediction in predict_frames(surrogate, data.frames(rows), progress, len(rows)):
+        accumulator.add(frame, prediction)
+    return error_table(accumulator.result())
 
 
 def _summary(table: ErrorTable) -> dict[str, float | int]:

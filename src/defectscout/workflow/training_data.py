@@ -11,6 +11,7 @@ from defectscout.core.errors import DatasetError
 from defectscout.learning.dataset import Dataset
 from defectscout.learning.dataset_frames import DatasetFrames
 from defectscout.learning.frames import IndexRow
+from defectscout.learning.leakage import check_leakage
 from defectscout.learning.splits import TEST, TRAIN, VALIDATION, default_split, split
 
 
@@ -99,6 +100,7 @@ def training_data(path: Path, *, charge: int | None, any_charge: bool, method: s
         choice = default_split(rows)
         subsets = split(rows, choice.settings)
         notes.append(choice.sentence)
+        notes += [leak.sentence for leak in check_leakage(dataset, subsets, choice.settings) if not leak.expected]
     of = {name: tuple(row for row in rows if subsets.get(row.row) == name) for name in (TRAIN, VALIDATION, TEST)}
     outside = sum(row.row not in subsets for row in rows)
     if outside:
