@@ -36,6 +36,7 @@ DESCRIPTIONS = {
     "sampling": "Sampling structures",
     "scouting": "Scouting with the surrogate",
     "reference": "Candidates with the reference",
+    "train": "Training",
 }
 
 
@@ -99,6 +100,7 @@ class PlainReporter(QuietReporter):
     def stage(self, name: str, total: int) -> None:
         super().stage(name, total)
         self._totals[name] = total
+        self._begun.pop(name, None)  # a stage of that name may have been before: another training, another surrogate
         self._last[name] = time.monotonic()
         self._say(f"{DESCRIPTIONS.get(name, name)} ...")
 
