@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from conftest import model
 from defectscout.cli.dataset_options import BuildChoices, SplitChoices, build_settings, split_settings
 from defectscout.cli.main import app
 from defectscout.core.errors import SettingsError
@@ -138,3 +139,14 @@ def test_split_options_become_settings() -> None:
 def test_impossible_split_options(choices: SplitChoices) -> None:
     with pytest.raises(SettingsError):
         split_settings(choices)
+
+
+def test_labels_are_checked_with_the_method_they_come_from(built: Path, tmp_path: Path) -> None:
+    result = run("inspect", built, "--check-with", model("reference"), "-q")
+    assert result.exit_code == 0, result.output
+    assert "2 recomputed frames agree with ase:" in result.stdout
+    result = run("inspect", built, "--check-with", model("surrogate"), "-q")
+    assert result.exit_code == 2
+    assert "differs from" in result.stderr
+    assert "Check the units" in " ".join(result.stderr.split())
+    assert run("inspect", built, "--check-with", "nothing").exit_code == 2

@@ -82,7 +82,14 @@ def build_command(
 
 
 @dataset_app.command(name="inspect")
-def inspect_command(dataset: DatasetArgument, json: Json = False, verbose: Verbose = False) -> None:
+def inspect_command(
+    dataset: DatasetArgument,
+    check_with: opt.CheckWith = None,
+    check_frames: opt.CheckFrames = 2,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
     """Say what a dataset holds, defect by defect."""
     with guarded(verbose):
         from defectscout.reporting.dataset_tables import summary_view
@@ -90,6 +97,17 @@ def inspect_command(dataset: DatasetArgument, json: Json = False, verbose: Verbo
 
         summary = inspect_dataset(dataset)
         _show(summary, summary_view(summary), json)
+        if check_with is None:
+            return
+        from defectscout.core.errors import DatasetError
+        from defectscout.workflow.dataset_check import check_labels
+
+        with reporter(quiet or json, verbose) as progress:
+            found = check_labels(dataset, check_with, check_frames, progress)
+        if found.differences:
+            raise DatasetError(" ".join(found.differences))
+        if not json:
+            typer.echo(f"{found.frames} recomputed frames agree with {check_with}: energies, forces and stresses.")
 
 
 @dataset_app.command(name="split")

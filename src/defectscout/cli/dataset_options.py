@@ -113,6 +113,16 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+CheckWith = Annotated[
+    str | None,
+    typer.Option(
+        "--check-with",
+        metavar="REFERENCE",
+        help="Recompute some frames with this reference, such as gfn1-xtb, and say whether the labels are its.",
+        show_default=False,
+    ),
+]
+CheckFrames = Annotated[int, typer.Option("--check-frames", min=1, help="How many frames --check-with recomputes.")]
 By = Annotated[
     str | None,
     typer.Option(
