@@ -43,7 +43,7 @@ XTB = ("gfn1-xtb/CdTe_v_Cd_0", "gfn1-xtb/CdSe_v_Cd_0")
 HSE = (
     "dft/CdTe_v_Cd_charged_HSE.extxyz.gz", "dft/CdTe_Cd_i_HSE.extxyz.gz", "dft/CdTe_Cd_Te_HSE.extxyz.gz",
 )  # fmt: skip
-INP = ("dft/InP_LDA_64at.extxyz.gz", "dft/InP_LDA_216at.extxyz.gz")
+INP = ("dft/InP_LDA_64at.extxyz.gz",)
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,11 @@ def run(task: Task, settings: TrainSettings, arguments: argparse.Namespace, prog
             FrameSamplingSettings(frames_per_relaxation=arguments.frames), SourceDefaults(method=task.method),
         )  # fmt: skip
         split_dataset(dataset, task.split)
+
+    def judged(dataset: Path, surrogate: str) -> dict[str, Any]:
+        found = errors(dataset, surrogate, progress)
+        return found if arguments.no_minima else {**found, **minima(dataset, surrogate, progress)}
+
     about = {"task": task.name, "base": settings.base.partition(":")[0]}
     rows = []
     if settings.train != "scratch":
@@ -150,10 +155,6 @@ def run(task: Task, settings: TrainSettings, arguments: argparse.Namespace, prog
             "training_seconds": round(sum(epoch.seconds for epoch in history)),
             "verdict": trained.judgement.verdict,
         }
-
-    def judged(dataset: Path, surrogate: str) -> dict[str, Any]:
-        found = errors(dataset, surrogate, progress)
-        return found if arguments.no_minima else {**found, **minima(dataset, surrogate, progress)}
 
     rows.append(about | _kept_or(folder / "row.json", tuned))
     return rows
