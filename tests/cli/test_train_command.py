@@ -50,6 +50,7 @@ def test_settings_come_from_a_file_and_options_win(dataset: Path, tmp_path: Path
         (("--train", "some"), "train = 'some'"),
         (("--epochs", "0"), "epochs = 0"),
         (("--set", "epoch=3"), "'epoch' is not a setting"),
+        (("--preset", "none"), "no preset 'none'"),
         (("--charge", "3"), "no defect in charge state +3"),
         (("--method", "HSE06"), "no frames of the method 'HSE06'"),
         (("--config", "none.toml"), "Cannot read the settings file none.toml"),

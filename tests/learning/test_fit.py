@@ -16,6 +16,9 @@ from toy_trainable import PairPotential, ToyTrainable, toy_frames, toy_reference
 
 SETTINGS = TrainSettings(
     base="toy",
+    energy_weight=1.0,
+    stress_weight=0.1,
+    final_learning_rate=0.01,
     energy_zero="elements",
     epochs=6,
     learning_rate=0.02,

@@ -9,7 +9,7 @@ import pytest
 from defectscout.core.errors import DatasetError, ModelFileError, TrainingError, UnsupportedElementError
 from defectscout.evaluation.guard import Judgement
 from defectscout.learning.dataset import Dataset
-from defectscout.learning.settings import ReplaySettings, TrainSettings
+from defectscout.learning.settings import PAPER_TRAINING, ReplaySettings
 from defectscout.surrogates.model_folder import MANIFEST, read_manifest
 from defectscout.surrogates.registry import load_surrogate
 from defectscout.surrogates.settings import SurrogateSettings
@@ -17,7 +17,16 @@ from defectscout.workflow.training import train
 from defectscout.workflow.training_data import training_data
 from trained_on_toys import toy_dataset
 
-SETTINGS = TrainSettings(base="chgnet", epochs=3, learning_rate=1e-3, train="last2", device="cpu")
+SETTINGS = PAPER_TRAINING.model_copy(
+    update={
+        "base": "chgnet",
+        "epochs": 3,
+        "learning_rate": 1e-3,
+        "train": "last2",
+        "device": "cpu",
+        "energy_zero": "defect",
+    }
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

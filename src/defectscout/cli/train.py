@@ -10,7 +10,7 @@ import typer
 
 from defectscout.cli import options as opt
 from defectscout.cli.guard import guarded
-from defectscout.core.errors import InputFileError
+from defectscout.core.errors import InputFileError, SettingsError
 
 if TYPE_CHECKING:
     from defectscout.learning.settings import TrainSettings
@@ -57,6 +57,12 @@ ChargeInputOption = Annotated[
     bool, typer.Option("--charge-as-input", help="Give the charge state to the network (M3GNet from scratch).")
 ]
 MethodOption = Annotated[str | None, typer.Option("--method", help="Train on frames of this reference only.")]
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset", metavar="default|paper", help="default: for tuning on a few defects; paper: the paper's settings."
+    ),
+]
 KeepWorse = Annotated[
     bool, typer.Option("--keep-worse", help="Keep a model that does worse on unseen frames than the untouched one.")
 ]
@@ -95,6 +101,7 @@ def train_command(
     charge_as_input: ChargeInputOption = False,
     method: MethodOption = None,
     keep_worse: KeepWorse = False,
+    preset: PresetOption = "default",
     device: opt.Device = None,
     config: opt.ConfigOption = None,
     sets: SetOption = None,
@@ -119,7 +126,7 @@ def train_command(
             given["replay"] = {"frames": replay}
         if charge_as_input:
             given["architecture"] = {"charge_as_input": True}
-        settings = _settings(config, sets or [], given)
+        settings = _settings(preset, config, sets or [], given)
 
         from defectscout.cli.progress import reporter
         from defectscout.workflow.training import train as train_model
@@ -148,11 +155,13 @@ def train_command(
         Console().print(trained_view(trained))
 
 
-def _settings(config: Path | None, sets: list[str], given: dict[str, Any]) -> TrainSettings:
+def _settings(preset: str, config: Path | None, sets: list[str], given: dict[str, Any]) -> TrainSettings:
     from defectscout.core.settings import merge_settings
-    from defectscout.learning.settings import TrainSettings
+    from defectscout.learning.settings import TRAINING_PRESETS
 
-    settings = TrainSettings()
+    if preset not in TRAINING_PRESETS:
+        raise SettingsError(f"There is no preset '{preset}' of training. Choose one of: {', '.join(TRAINING_PRESETS)}.")
+    settings: TrainSettings = TRAINING_PRESETS[preset]
     if config is not None:
         try:
             content = tomllib.loads(config.read_text(encoding="utf-8"))

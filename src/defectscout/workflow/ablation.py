@@ -19,7 +19,7 @@ from defectscout.core.settings import Settings, merge_settings
 from defectscout.learning.dataset import Dataset
 from defectscout.learning.frame_sampling import sample_frames
 from defectscout.learning.history import Epoch
-from defectscout.learning.settings import FrameSamplingSettings, TrainSettings
+from defectscout.learning.settings import TRAINING_PRESETS, FrameSamplingSettings, TrainingPreset, TrainSettings
 from defectscout.surrogates.settings import SurrogateSettings
 from defectscout.workflow.dataset_build import featuriser
 from defectscout.workflow.paper_tables import PAPER_TABLES
@@ -46,6 +46,7 @@ class Ablation(Settings):
     """A comparison, as its TOML file says it."""
 
     dataset: Path = Field(description="file of `defectscout dataset build`, relative to the TOML file")
+    preset: TrainingPreset = Field("paper", description="settings that all others are changes of: default or paper")
     common: dict[str, Any] = Field(default_factory=dict, description="settings of every training")
     tables: tuple[str, ...] = Field((), description="comparisons of the paper: S2, S3, S4, S5, S6, S7, S8, S9, S10")
     run: tuple[AblationRun, ...] = Field((), description="own trainings")
@@ -207,7 +208,7 @@ def _finished_or_run(
 
 
 def _settings(ablation: Ablation, run: AblationRun) -> TrainSettings:
-    common = merge_settings(TrainSettings(), ablation.common, "[common]")
+    common = merge_settings(TRAINING_PRESETS[ablation.preset], ablation.common, "[common]")
     return merge_settings(common, run.train, f"run '{run.name}'")
 
 
