@@ -31,7 +31,7 @@ PAPER_TABLES: Final[Mapping[str, Mapping[str, Changes]]] = {
         "CHGNet": {
             "train": {"base": "chgnet", "train": "scratch", "architecture": {"cutoff": 6.0, "three_body_cutoff": 3.0}}
         },
-        "MACE": {"train": {"base": "mace", "train": "scratch", "batch_size": 20}},
+        "MACE": {"train": {"base": "mace", "train": "scratch", "batch_size": 20, "learning_rate": 0.01}},
     },
     "S5": {
         "exponential, 5e-4": {"train": {"schedule": "exponential", "learning_rate": 5e-4}},
