@@ -15,7 +15,8 @@ GOOD = Agreement(40, 0.05, 0.97, 0.05, 0.98)
 REFERENCE_ONLY = Evidence(
     surrogate=False, surrogate_tuned=False, unfamiliar=(), agreement=None, has_reference=True, n_sampling=15,
     n_surrogate_minima=0, erased_bonds=False, n_failed=0, n_unanswered=0, lower_set_aside=False,
-    ground_state_converged=True, n_unconverged=0, only_unperturbed=False, found_new_bond=True, excess_charge=2,
+    ground_state_converged=True, n_unconverged=0, only_unperturbed=False, n_minima=4, n_reached_once=0,
+    ground_state_reached_once=False, found_new_bond=True, excess_charge=2,
     host_accepted_unstable=False,
 )  # fmt: skip
 TUNED = replace(REFERENCE_ONLY, surrogate=True, surrogate_tuned=True, agreement=GOOD, n_surrogate_minima=4)
@@ -165,3 +166,22 @@ def test_a_model_that_did_worse_is_judged_as_an_untouched_one() -> None:
         assert worse.level == untouched.level
         assert len(worse.reasons) == len(untouched.reasons)
         assert not any("never trained on defects" in reason for reason in worse.reasons)
+
+
+@pytest.mark.parametrize(
+    ("once", "ground_state", "level"),
+    [(0, False, "high"), (1, False, "high"), (1, True, "moderate"), (2, False, "moderate")],
+)
+def test_minima_that_one_start_alone_led_to_say_that_more_are_likely(once: int, ground_state: bool, level: str) -> None:
+    evidence = replace(REFERENCE_ONLY, n_minima=6, n_reached_once=once, ground_state_reached_once=ground_state)
+    found = assess(evidence)
+    assert found.level == level
+    if level == "moderate":
+        assert f"{once} of 6 minima w" in found.reasons[0]
+        assert f"{once / 15:.0%} of further starts" in found.reasons[0]
+        assert ("ground state among them" in found.reasons[0]) is ground_state
+
+
+def test_with_few_starts_being_reached_once_says_nothing_more() -> None:
+    evidence = replace(REFERENCE_ONLY, n_sampling=2, n_minima=2, n_reached_once=2, ground_state_reached_once=True)
+    assert not any("further starts" in reason for reason in assess(evidence).reasons)

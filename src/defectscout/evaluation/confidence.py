@@ -21,6 +21,7 @@ GOOD_FORCE_MAE, POOR_FORCE_MAE = 0.1, 0.3  # eV/Å
 MANY_FAILURES = 1 / 3
 FEW_STRUCTURES = 5
 HOLES_THAT_BOND = 2
+ONCE = 0.1  # of the sampling structures
 _ORDER: tuple[Level, ...] = ("low", "moderate", "high")
 
 
@@ -45,6 +46,9 @@ class Evidence:
         n_unconverged: other minima whose relaxations did not converge, and may still fall below it.
         only_unperturbed: of all sampling structures only the unperturbed one led to the ground state, which has the
             same symmetry still: a saddle point would look like that, too.
+        n_minima: distinct minima on the final surface.
+        n_reached_once: those of them that only one sampling structure led to.
+        ground_state_reached_once: whether the ground state is one of those.
         found_new_bond: whether any minimum on the final surface has a new short bond.
         excess_charge: holes left by the defect (Defect.excess_charge).
         host_accepted_unstable: the host is unstable on the reference's surface and was accepted as it is.
@@ -64,6 +68,9 @@ class Evidence:
     ground_state_converged: bool
     n_unconverged: int
     only_unperturbed: bool
+    n_minima: int
+    n_reached_once: int
+    ground_state_reached_once: bool
     found_new_bond: bool
     excess_charge: int
     host_accepted_unstable: bool
@@ -116,6 +123,9 @@ def assess(evidence: Evidence) -> Confidence:
         - the relaxation of the ground state, or of a minimum above it, did not converge;
         - only the unperturbed structure led to the ground state, with its symmetry kept;
         - some relaxations failed or lost their host;
+        - only one sampling structure led to the ground state, or more than a tenth of them to minima that no other
+          led to: the share of such finds estimates how many further starts would find a new minimum (Good and
+          Turing, DOI 10.1093/biomet/40.3-4.237);
         - fewer than five sampling structures;
         - five or more sampling structures of which no two relaxed to one surrogate minimum: the
           surface is so rugged that more minima are likely.
@@ -195,6 +205,16 @@ def _of_the_search(evidence: Evidence) -> list[tuple[Level, str]]:
         findings.append(
             ("moderate", "Only the unperturbed structure led to the ground state, and a relaxation keeps its symmetry "
              "even on a saddle point.")
+        )  # fmt: skip
+    many_once = evidence.n_reached_once > ONCE * evidence.n_sampling
+    if evidence.n_sampling >= FEW_STRUCTURES and (many_once or evidence.ground_state_reached_once):
+        which = ", the ground state among them" if evidence.ground_state_reached_once else ""
+        share = evidence.n_reached_once / evidence.n_sampling
+        were = "was" if evidence.n_reached_once == 1 else "were"
+        findings.append(
+            ("moderate", f"{evidence.n_reached_once} of {_count(evidence.n_minima, 'minimum', 'minima')} {were} "
+             f"reached from one sampling structure only{which}. By that count about {share:.0%} of further starts "
+             "would lead to a new minimum, which may be lower.")
         )  # fmt: skip
     if not evidence.ground_state_converged:
         findings.append(
