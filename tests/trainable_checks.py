@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from defectscout.core.frames import Prediction
 from defectscout.surrogates.neighbourhood import neighbourhoods
 
 SHEAR: Final = np.array([[1.02, 0.03, 0], [0, 0.99, 0.02], [0.01, 0, 1.03]])
@@ -159,3 +160,47 @@ def check_saved(trainable: Any, folder: Path, load_surrogate_at: Any, *, energy:
 def same_weights(one: Any, other: Any) -> bool:
     pairs = zip(one.module.state_dict().values(), other.module.state_dict().values(), strict=True)
     return all(bool((left == right).all()) for left, right in pairs)
+
+
+def salt_and_telluride() -> list[Atoms]:
+    """A rattled rock-salt crystal and a sheared zincblende one, where forces are large."""
+    salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    salt.rattle(0.15, seed=1)
+    telluride = bulk("CdTe", "zincblende", a=6.4)
+    shear = np.array([[0.02, 0.03, 0], [0, -0.01, 0.02], [0.01, 0, 0.03]])
+    telluride.set_cell(telluride.cell.array @ (np.eye(3) + shear), True)
+    telluride.rattle(0.2, seed=2)
+    return [salt, telluride]
+
+
+def batch_of(model: Any, structures: Sequence[Atoms]) -> Any:
+    return model.collate([model.graph(item, 0) for item in neighbourhoods(structures, model.cutoff, "test")])
+
+
+def assert_agree(model: Any, references: Mapping[str, float], predictions: Sequence[Prediction]) -> None:
+    """With its references the model says of `salt_and_telluride` what was predicted of them."""
+    structures = salt_and_telluride()
+    model.module.eval()
+    said = model.outputs(batch_of(model, structures))
+    expected = [sum(references[symbol] for symbol in atoms.symbols) for atoms in structures]
+    energies = said.energies.detach().numpy().astype(float) + expected
+    np.testing.assert_allclose(energies, [p.energy for p in predictions], atol=2e-5)
+    np.testing.assert_allclose(said.forces.detach(), np.concatenate([p.forces for p in predictions]), atol=2e-5)
+    stresses = said.stresses.detach().numpy()
+    np.testing.assert_array_equal(stresses, stresses.swapaxes(1, 2))
+    voigt = [full_3x3_to_voigt_6_stress(one) for one in stresses]
+    np.testing.assert_allclose(voigt, np.stack([p.stress for p in predictions]), atol=1e-6)
+
+
+def slopes(model: Any, atoms: Atoms, direction: np.ndarray, strain: np.ndarray, step: float) -> tuple[float, float]:
+    """Derivatives of the model's energy along a displacement and along a strain, from four points each, eV."""
+    found = []
+    for moves, strains in ((direction, np.zeros((3, 3))), (np.zeros_like(direction), strain)):
+        series = []
+        for x in (-2, -1, 1, 2):
+            series.append(atoms.copy())
+            series[-1].set_cell(atoms.cell.array @ (np.eye(3) + x * step * strains), scale_atoms=True)
+            series[-1].positions += x * step * moves
+        e = model.outputs(batch_of(model, series)).energies.detach().numpy().astype(float)
+        found.append(float((e[0] - 8 * e[1] + 8 * e[2] - e[3]) / (12 * step)))
+    return found[0], found[1]

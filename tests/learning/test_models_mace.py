@@ -7,32 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
-from ase.build import bulk
 
 from defectscout.core.errors import ModelFileError, SettingsError, UnsupportedElementError
-from defectscout.core.frames import Prediction
 from defectscout.learning.models.mace import TrainableMace, load
 from defectscout.learning.settings import ArchitectureSettings, TrainSettings
 from defectscout.surrogates import mace as adapter
-from defectscout.surrogates.neighbourhood import neighbourhoods
 from defectscout.surrogates.settings import SurrogateSettings
+from trainable_checks import assert_agree, batch_of, salt_and_telluride, slopes
 
 pytest.importorskip("mace", reason="mace-torch excludes sevenn: run these in an environment of their own")
 
 SCRATCH = TrainSettings(base="mace", train="scratch", seed=3)
 ELEMENTS = ("Na", "Cl", "Cd", "Te")
 CPU = SurrogateSettings(device="cpu")
-
-
-def _structures() -> list[Atoms]:
-    salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
-    salt.rattle(0.15, seed=1)
-    telluride = bulk("CdTe", "zincblende", a=6.4)
-    shear = np.array([[0.02, 0.03, 0], [0, -0.01, 0.02], [0.01, 0, 0.03]])
-    telluride.set_cell(telluride.cell.array @ (np.eye(3) + shear), True)
-    telluride.rattle(0.2, seed=2)
-    return [salt, telluride]
 
 
 @cache
@@ -51,31 +38,11 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> TrainableMace:
     return load(f"mace:{file}", TrainSettings(base=f"mace:{file}"))
 
 
-def _batch(model: TrainableMace, structures: list[Atoms]):
-    return model.collate([model.graph(item, 0) for item in neighbourhoods(structures, model.cutoff, "test")])
-
-
-def _voigt(stresses) -> np.ndarray:
-    s = stresses.detach().numpy()
-    return np.stack([s[:, 0, 0], s[:, 1, 1], s[:, 2, 2], s[:, 1, 2], s[:, 0, 2], s[:, 0, 1]], axis=1)
-
-
-def _assert_agree(model: TrainableMace, references: dict[str, float], predictions: list[Prediction]) -> None:
-    structures = _structures()
-    model.module.eval()
-    said = model.outputs(_batch(model, structures))
-    expected = [sum(references[symbol] for symbol in atoms.symbols) for atoms in structures]
-    energies = said.energies.detach().numpy().astype(float) + expected
-    np.testing.assert_allclose(energies, [p.energy for p in predictions], atol=2e-5)
-    np.testing.assert_allclose(said.forces.detach(), np.concatenate([p.forces for p in predictions]), atol=2e-5)
-    np.testing.assert_allclose(_voigt(said.stresses), np.stack([p.stress for p in predictions]), atol=1e-6)
-
-
 def test_mace_keeps_its_precision_and_references(double: TrainableMace) -> None:
     import torch
 
     before = torch.get_default_dtype()
-    said = double.outputs(_batch(double, _structures()))
+    said = double.outputs(batch_of(double, salt_and_telluride()))
     assert torch.get_default_dtype() == before
     assert said.energies.dtype == said.forces.dtype == torch.float64
     assert dict(double.references) == {"Na": -1.0, "Cl": 0.0, "Cd": 0.0, "Te": -3.0}
@@ -84,34 +51,25 @@ def test_mace_keeps_its_precision_and_references(double: TrainableMace) -> None:
 
 
 def test_mace_energies_and_their_derivatives(double: TrainableMace) -> None:
-    atoms = _structures()[0]
+    atoms = salt_and_telluride()[0]
     double.module.eval()
-    said = double.outputs(_batch(double, [atoms]))
+    said = double.outputs(batch_of(double, [atoms]))
     step = 1e-3
     rng = np.random.default_rng(0)
     direction = rng.normal(size=(len(atoms), 3))
     strain = np.array([[0.2, 0.1, 0.0], [0.1, -0.3, 0.2], [0.0, 0.2, 0.1]])
-    moved, strained = [], []
-    for x in (-2, -1, 1, 2):
-        moved.append(atoms.copy())
-        moved[-1].positions += x * step * direction
-        strained.append(atoms.copy())
-        strained[-1].set_cell(atoms.cell.array @ (np.eye(3) + x * step * strain), scale_atoms=True)
-    slopes = []
-    for series in (moved, strained):
-        e = double.outputs(_batch(double, series)).energies.detach().numpy()
-        slopes.append((e[0] - 8 * e[1] + 8 * e[2] - e[3]) / (12 * step))
+    by_moves, by_strain = slopes(double, atoms, direction, strain, step)
     work = -(said.forces.detach().numpy() * direction).sum()
     assert abs(work) > 1e-3
-    assert slopes[0] == pytest.approx(work, rel=1e-6)
+    assert by_moves == pytest.approx(work, rel=1e-6)
     virial = atoms.cell.volume * (said.stresses.detach().numpy()[0] * strain).sum()
-    assert slopes[1] == pytest.approx(virial, rel=1e-6)
+    assert by_strain == pytest.approx(virial, rel=1e-6)
 
 
 def test_mace_forces_can_be_trained(double: TrainableMace) -> None:
     import torch
 
-    batch = _batch(double, _structures())
+    batch = batch_of(double, salt_and_telluride())
     generator = torch.Generator().manual_seed(0)
     trained = [weights for weights in double.module.parameters() if weights.numel()]
     ways = [torch.randn(weights.shape, generator=generator, dtype=weights.dtype) for weights in trained]
@@ -136,12 +94,12 @@ def test_mace_forces_can_be_trained(double: TrainableMace) -> None:
 
 def test_a_batch_of_mace_can_be_used_again() -> None:
     model = _fresh()
-    batch = _batch(model, _structures())
+    batch = batch_of(model, salt_and_telluride())
     model.module.train()
     first = model.outputs(batch)
     second = model.outputs(batch)
     np.testing.assert_array_equal(first.forces.detach(), second.forces.detach())
-    alone = [model.outputs(_batch(model, [atoms])) for atoms in _structures()]
+    alone = [model.outputs(batch_of(model, [atoms])) for atoms in salt_and_telluride()]
     np.testing.assert_allclose(first.energies.detach(), [float(one.energies) for one in alone], atol=1e-5)
 
 
@@ -156,23 +114,23 @@ def test_mace_that_is_saved_is_read_back(tmp_path: Path, tuned: bool) -> None:
     surrogate = adapter.load(f"mace:{file}", CPU)
     assert surrogate.info.tuned is tuned
     assert surrogate.info.elements == set(ELEMENTS)
-    predictions = surrogate.predict(_structures())
-    for once, again in zip(predictions, adapter.load(f"mace:{file}", CPU).predict(_structures()), strict=True):
+    predictions = surrogate.predict(salt_and_telluride())
+    for once, again in zip(predictions, adapter.load(f"mace:{file}", CPU).predict(salt_and_telluride()), strict=True):
         assert once.energy == again.energy
         np.testing.assert_array_equal(once.forces, again.forces)
         np.testing.assert_array_equal(once.stress, again.stress)
-    _assert_agree(model, references | {"Te": 0.0}, predictions)
+    assert_agree(model, references | {"Te": 0.0}, predictions)
     before = torch.get_default_dtype()
     calculator = MACECalculator(model_paths=str(file), device="cpu", default_dtype="float32")
     torch.set_default_dtype(before)
-    atoms = _structures()[1]
+    atoms = salt_and_telluride()[1]
     atoms.calc = calculator
     assert atoms.get_potential_energy() == pytest.approx(predictions[1].energy, abs=2e-5)
 
     # and trained further from there
     again = load(f"mace:{file}", TrainSettings(base=f"mace:{file}"))
     assert again.references == references | {"Te": 0.0}
-    _assert_agree(again, dict(again.references), predictions)
+    assert_agree(again, dict(again.references), predictions)
 
 
 def test_a_file_of_mace_that_states_nothing_is_untuned(tmp_path: Path) -> None:

@@ -7,32 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
-from ase.build import bulk
 
 from defectscout.core.errors import ModelFileError, SettingsError, UnsupportedElementError
-from defectscout.core.frames import Prediction
 from defectscout.learning.models.sevennet import TrainableSevenNet, load
 from defectscout.learning.settings import ArchitectureSettings, TrainSettings
 from defectscout.surrogates import sevennet as adapter
-from defectscout.surrogates.neighbourhood import neighbourhoods
 from defectscout.surrogates.settings import SurrogateSettings
+from trainable_checks import assert_agree, batch_of, salt_and_telluride, slopes
 
 pytest.importorskip("sevenn")
 
 SCRATCH = TrainSettings(base="7net", train="scratch", seed=3)
 ELEMENTS = ("Na", "Cl", "Cd", "Te")
 CPU = SurrogateSettings(device="cpu")
-
-
-def _structures() -> list[Atoms]:
-    salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
-    salt.rattle(0.15, seed=1)
-    telluride = bulk("CdTe", "zincblende", a=6.4)
-    shear = np.array([[0.02, 0.03, 0], [0, -0.01, 0.02], [0.01, 0, 0.03]])
-    telluride.set_cell(telluride.cell.array @ (np.eye(3) + shear), True)
-    telluride.rattle(0.2, seed=2)
-    return [salt, telluride]
 
 
 @cache
@@ -50,74 +37,44 @@ def _steep() -> TrainableSevenNet:
     return model
 
 
-def _batch(model: TrainableSevenNet, structures: list[Atoms]):
-    return model.collate([model.graph(item, 0) for item in neighbourhoods(structures, model.cutoff, "test")])
-
-
-def _voigt(stresses) -> np.ndarray:
-    s = stresses.detach().numpy()
-    np.testing.assert_array_equal(s, s.swapaxes(1, 2))
-    return np.stack([s[:, 0, 0], s[:, 1, 1], s[:, 2, 2], s[:, 1, 2], s[:, 0, 2], s[:, 0, 1]], axis=1)
-
-
-def _assert_agree(model: TrainableSevenNet, references: dict[str, float], predictions: list[Prediction]) -> None:
-    structures = _structures()
-    model.module.eval()
-    said = model.outputs(_batch(model, structures))
-    expected = [sum(references[symbol] for symbol in atoms.symbols) for atoms in structures]
-    energies = said.energies.detach().numpy().astype(float) + expected
-    np.testing.assert_allclose(energies, [p.energy for p in predictions], atol=2e-5)
-    np.testing.assert_allclose(said.forces.detach(), np.concatenate([p.forces for p in predictions]), atol=2e-5)
-    np.testing.assert_allclose(_voigt(said.stresses), np.stack([p.stress for p in predictions]), atol=1e-6)
-
-
 def test_sevennet_predicts_what_the_surrogate_predicts(tmp_path: Path) -> None:
     model = load("7net-0", TrainSettings(base="7net-0"))
     surrogate = adapter.load("7net-0", CPU)
-    predictions = surrogate.predict(_structures())
+    predictions = surrogate.predict(salt_and_telluride())
     assert max(p.fmax for p in predictions) > 0.5
     assert set(model.elements) == surrogate.info.elements
     assert model.cutoff == surrogate.cutoff
     assert len(set(model.references.values())) > 80
     assert model.family == "7net"
-    _assert_agree(model, dict(model.references), predictions)
+    assert_agree(model, dict(model.references), predictions)
 
     file = model.save(tmp_path, {}, tuned=False)
     again = adapter.load(f"7net:{file}", CPU)
-    assert [p.energy for p in again.predict(_structures())] == [p.energy for p in predictions]
+    assert [p.energy for p in again.predict(salt_and_telluride())] == [p.energy for p in predictions]
     assert not again.info.tuned
 
 
 def test_sevennet_energies_and_their_derivatives() -> None:
-    model, atoms = _fresh(), _structures()[0]
+    model, atoms = _fresh(), salt_and_telluride()[0]
     model.module.eval()
-    said = model.outputs(_batch(model, [atoms]))
+    said = model.outputs(batch_of(model, [atoms]))
     step = 1e-2
     forces = said.forces.detach().numpy()
     direction = forces / np.abs(forces).max()  # where the slope stands out of single precision's noise
     strain = np.array([[0.2, 0.1, 0.0], [0.1, -0.3, 0.2], [0.0, 0.2, 0.1]])
-    moved, strained = [], []
-    for x in (-2, -1, 1, 2):
-        moved.append(atoms.copy())
-        moved[-1].positions += x * step * direction
-        strained.append(atoms.copy())
-        strained[-1].set_cell(atoms.cell.array @ (np.eye(3) + x * step * strain), scale_atoms=True)
-    slopes = []
-    for series in (moved, strained):
-        e = model.outputs(_batch(model, series)).energies.detach().numpy().astype(float)
-        slopes.append((e[0] - 8 * e[1] + 8 * e[2] - e[3]) / (12 * step))
+    by_moves, by_strain = slopes(model, atoms, direction, strain, step)
     work = -(forces * direction).sum()
     assert abs(work) > 1
-    assert slopes[0] == pytest.approx(work, rel=5e-3)
+    assert by_moves == pytest.approx(work, rel=5e-3)
     virial = atoms.cell.volume * (said.stresses.detach().numpy()[0] * strain).sum()
-    assert slopes[1] == pytest.approx(virial, rel=5e-3)
+    assert by_strain == pytest.approx(virial, rel=5e-3)
 
 
 def test_forces_can_be_trained() -> None:
     import torch
 
     model = _steep()
-    batch = _batch(model, _structures())
+    batch = batch_of(model, salt_and_telluride())
     model.module.train()
 
     def loss() -> torch.Tensor:
@@ -146,12 +103,12 @@ def test_forces_can_be_trained() -> None:
 
 def test_a_batch_can_be_used_again() -> None:
     model = _fresh()
-    batch = _batch(model, _structures())
+    batch = batch_of(model, salt_and_telluride())
     model.module.train()
     first = model.outputs(batch)
     second = model.outputs(batch)
     np.testing.assert_array_equal(first.forces.detach(), second.forces.detach())
-    alone = [model.outputs(_batch(model, [atoms])) for atoms in _structures()]
+    alone = [model.outputs(batch_of(model, [atoms])) for atoms in salt_and_telluride()]
     np.testing.assert_allclose(first.energies.detach(), [float(one.energies) for one in alone], atol=1e-5)
 
 
@@ -164,20 +121,20 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     surrogate = adapter.load(f"7net:{file}", CPU)
     assert surrogate.info.tuned
     assert surrogate.info.elements == set(ELEMENTS)
-    predictions = surrogate.predict(_structures())
-    for once, again in zip(predictions, adapter.load(f"7net:{file}", CPU).predict(_structures()), strict=True):
+    predictions = surrogate.predict(salt_and_telluride())
+    for once, again in zip(predictions, adapter.load(f"7net:{file}", CPU).predict(salt_and_telluride()), strict=True):
         assert once.energy == again.energy
         np.testing.assert_array_equal(once.forces, again.forces)
         np.testing.assert_array_equal(once.stress, again.stress)
-    _assert_agree(model, references | {"Te": 0.0}, predictions)
-    atoms = _structures()[1]
+    assert_agree(model, references | {"Te": 0.0}, predictions)
+    atoms = salt_and_telluride()[1]
     atoms.calc = SevenNetCalculator(str(file), device="cpu")
     assert atoms.get_potential_energy() == pytest.approx(predictions[1].energy, abs=2e-5)
 
     # and trained further from there
     again = load(f"7net:{file}", TrainSettings(base=f"7net:{file}"))
     assert again.references == references | {"Te": 0.0}
-    _assert_agree(again, dict(again.references), predictions)
+    assert_agree(again, dict(again.references), predictions)
 
 
 def test_a_scalar_shift_becomes_one_for_each_element(tmp_path: Path) -> None:
@@ -196,10 +153,10 @@ def test_a_scalar_shift_becomes_one_for_each_element(tmp_path: Path) -> None:
     assert isinstance(SevenNetCheckpoint(tmp_path / "scalar.pth").build_model().rescale_atomic_energy, Rescale)
     model = load(name, TrainSettings(base=name))
     assert dict(model.references) == dict.fromkeys(ELEMENTS, -2.0)
-    _assert_agree(model, dict(model.references), adapter.load(name, CPU).predict(_structures()))
+    assert_agree(model, dict(model.references), adapter.load(name, CPU).predict(salt_and_telluride()))
     file = model.save(tmp_path / "tuned", {"Cl": -3.0}, tuned=True)
     references = dict(model.references) | {"Cl": -3.0}
-    _assert_agree(model, references, adapter.load(f"7net:{file}", CPU).predict(_structures()))
+    assert_agree(model, references, adapter.load(f"7net:{file}", CPU).predict(salt_and_telluride()))
 
 
 def test_seeds_give_weights() -> None:

@@ -27,7 +27,7 @@ def init_command(
 ) -> None:
     """Write every setting with its unit, meaning and default to a TOML file for --config."""
     with guarded(verbose):
-        from defectscout.workflow.campaign import write_atomically
+        from defectscout.core.files import write_atomically
         from defectscout.workflow.settings import preset as preset_settings
         from defectscout.workflow.settings import write_toml
 

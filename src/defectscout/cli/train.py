@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from defectscout.cli import options as opt
 from defectscout.cli.guard import guarded
-from defectscout.core.errors import InputFileError, SettingsError
+from defectscout.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from defectscout.learning.settings import TrainSettings
@@ -156,19 +155,13 @@ def train_command(
 
 
 def _settings(preset: str, config: Path | None, sets: list[str], given: dict[str, Any]) -> TrainSettings:
-    from defectscout.core.settings import merge_settings
+    from defectscout.core.settings import merge_settings, read_toml_file
     from defectscout.learning.settings import TRAINING_PRESETS
 
     if preset not in TRAINING_PRESETS:
         raise SettingsError(f"There is no preset '{preset}' of training. Choose one of: {', '.join(TRAINING_PRESETS)}.")
     settings: TrainSettings = TRAINING_PRESETS[preset]
     if config is not None:
-        try:
-            content = tomllib.loads(config.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputFileError(f"Cannot read the settings file {config}: {error.strerror}.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputFileError(f"The settings file {config} is not valid TOML: {error}.") from None
-        settings = merge_settings(settings, content, str(config))
+        settings = merge_settings(settings, read_toml_file(config), str(config))
     settings = merge_settings(settings, opt.assignments(sets), "--set")
     return merge_settings(settings, given, "the options")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from defectscout.core.errors import SettingsError
+from defectscout.core.errors import InputFileError, SettingsError
 
 
 class Settings(BaseModel):
@@ -31,10 +33,43 @@ def merge_settings(base: S, overrides: Mapping[str, Any], source: str, hint: str
     Raises:
         SettingsError: for an unknown name or an impossible value; it says which.
     """
+    return validated(type(base), _merged(base.model_dump(), overrides), source, hint)
+
+
+def validated(kind: type[S], values: Mapping[str, Any], source: str, hint: str = "") -> S:
+    """Settings of a kind from plain values.
+
+    Args:
+        kind: which settings.
+        values: names to values.
+        source: where the values come from, for the error message.
+        hint: where all settings are listed, a sentence for the error message.
+
+    Raises:
+        SettingsError: for an unknown name or an impossible value; it says which.
+    """
     try:
-        return type(base).model_validate(_merged(base.model_dump(), overrides))
+        return kind.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, source, hint)) from None
+
+
+def read_toml_file(path: Path, hint: str = "") -> dict[str, Any]:
+    """The contents of a TOML file with settings.
+
+    Args:
+        path: the file.
+        hint: a sentence for the error message.
+
+    Raises:
+        InputFileError: if the file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputFileError(f"Cannot read the settings file {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputFileError(f"The settings file {path} is not valid TOML: {error}. {hint}".rstrip()) from None
 
 
 def _merged(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from defectscout.core.frames import FloatArray, Frame, Prediction
-
-MIN_FRAMES_FOR_RANKS = 3
+from defectscout.learning.ranking import spearman
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def agreement(reference_frames: Sequence[Frame], surrogate_predictions: Sequence
         force_mae=float(errors.mean()),
         force_cosine=float(np.mean(cosines)) if cosines else np.nan,
         energy_mae_relative=float(np.abs(deviations).mean()) if len(usable) > 1 else np.nan,
-        spearman=_spearman(expected, predicted),
+        spearman=spearman(expected, predicted),
         n_skipped=skipped,
     )
 
@@ -85,10 +83,3 @@ def _cosine(a: FloatArray, b: FloatArray) -> float:
     """Cosine between two force fields; NaN where one of them vanishes."""
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum() / norms) if norms > 0 else np.nan
-
-
-def _spearman(expected: FloatArray, predicted: FloatArray) -> float:
-    """Spearman's ρ; NaN for fewer than three frames or where all energies are equal."""
-    if len(expected) < MIN_FRAMES_FOR_RANKS or np.ptp(expected) == 0 or np.ptp(predicted) == 0:
-        return np.nan
-    return float(spearmanr(expected, predicted).statistic)

@@ -14,11 +14,10 @@ from defectscout.core.units import EV_PER_A3_IN_GPA
 from defectscout.evaluation.bootstrap import FEWEST_UNITS, Bootstrap, Interval, weighted_ratio, weighted_spearman
 from defectscout.evaluation.errors import FrameErrors, IntArray, Landscape
 from defectscout.learning.frames import FrameOrigin
+from defectscout.learning.ranking import FEWEST_FRAMES
 
 LOW_ENERGY: Final = 5.0
 """eV above the ground state of its defect, below which a frame counts as low in energy (paper, section II B)."""
-
-MIN_FRAMES_FOR_RANKS: Final = 3
 
 Resampled = Literal["defects", "relaxations", "nothing"]
 
@@ -166,7 +165,7 @@ def rank_correlations(errors: FrameErrors) -> FloatArray:
     """Spearman's ρ of each landscape; NaN for fewer than three frames or where all energies are equal."""
     found = np.full(len(errors.landscapes), np.nan)
     for index, frames in enumerate(_groups(errors.landscape, len(errors.landscapes))):
-        if len(frames) >= MIN_FRAMES_FOR_RANKS:
+        if len(frames) >= FEWEST_FRAMES:
             once = np.ones((1, len(frames)))
             found[index] = weighted_spearman(errors.energy_reference[frames], errors.energy_predicted[frames], once)[0]
     return found

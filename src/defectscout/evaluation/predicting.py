@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
+from defectscout.core.chunks import chunks
 from defectscout.core.errors import CalculationError, UnsupportedElementError
 from defectscout.core.frames import Prediction
 from defectscout.core.progress import Progress
@@ -34,9 +34,8 @@ def predict_frames(
     """
     stage = f"Evaluating {surrogate.info.name}"
     progress.stage(stage, total)
-    stream = iter(frames)
     done = failed = 0
-    while batch := list(islice(stream, AT_ONCE)):
+    for batch in chunks(frames, AT_ONCE):
         for frame, prediction in zip(batch, _predict(surrogate, batch, progress, failed), strict=True):
             failed += prediction is None
             yield frame, prediction

@@ -17,6 +17,7 @@ from defectscout.evaluation.placing import Placement, equivalent_sites, place
 from defectscout.evaluation.pristine import tolerance_of
 from defectscout.learning.dataset import Dataset
 from defectscout.learning.frames import DefectId, IndexRow, LabelledFrame, RelaxationId, SiteRecord
+from defectscout.minima.distinct import Flagged
 
 CONVERGED_FORCE: Final = 0.1
 """eV/Å. A relaxation whose last frame has a larger force on an atom did not end in a minimum. Codes stop
@@ -24,14 +25,6 @@ at 0.01 to 0.05 eV/Å, and datasets keep frames with energies and forces that di
 
 BULK_FRAMES: Final = 5
 """Bulk frames of a host that are looked at for its pristine supercell: the last ones of its relaxations."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A relaxation that takes no part, and why."""
-
-    label: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +44,7 @@ class ReferenceSearch:
     defect: Defect
     starts: tuple[SamplingStructure, ...]
     relaxed: tuple[Relaxation, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[Flagged, ...] = ()
 
     @property
     def label(self) -> str:
@@ -138,7 +131,7 @@ def search_of_ends(
         DatasetError: there is no relaxation of two frames, or the defect cannot be told from them.
     """
     left_out = [
-        LeftOut(end.label, "the dataset holds only one frame of it, so that it has no start apart from its end")
+        Flagged(end.label, "the dataset holds only one frame of it, so that it has no start apart from its end")
         for end in ends
         if end.count < 2
     ]
@@ -159,10 +152,10 @@ def search_of_ends(
             placement = place(end.first.atoms, defect.atoms, defect.bulk, equivalents, tolerance)
             first, last = placement.apply(end.first.atoms), placement.apply(end.last.atoms)
         except SamplingError as error:
-            left_out.append(LeftOut(end.label, str(error)))
+            left_out.append(Flagged(end.label, str(error)))
             continue
         if (first.numbers != defect.atoms.numbers).any() or (last.numbers != defect.atoms.numbers).any():
-            left_out.append(LeftOut(end.label, "its frames list their atoms in different orders"))
+            left_out.append(Flagged(end.label, "its frames list their atoms in different orders"))
             continue
         placed.append(SamplingStructure(end.label, first))
         relaxed.append(_relaxation(end, last, placement))

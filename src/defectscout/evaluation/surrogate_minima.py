@@ -24,11 +24,11 @@ from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import RelaxationState
 from defectscout.core.progress import Progress, SilentProgress
 from defectscout.evaluation.nearness import Deviation, deviation, site_operations
-from defectscout.evaluation.reference_searches import LeftOut, ReferenceSearch
+from defectscout.evaluation.reference_searches import ReferenceSearch
 from defectscout.learning.frames import DefectId
 from defectscout.minima.alignment import aligned_positions, site_distances
 from defectscout.minima.bonds import NEAR_SITE, NONMETALS, bond_limit, new_nonmetal_bonds
-from defectscout.minima.distinct import distinct_minima, fingerprint_distances
+from defectscout.minima.distinct import Flagged, distinct_minima, fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.batch import relax_batch
 from defectscout.relaxation.records import Start
@@ -114,8 +114,8 @@ class MinimaVerdict:
     unperturbed_symmetry: str
     reference_symmetry: str
     surrogate_symmetry: str
-    flagged: tuple[LeftOut, ...]
-    left_out: tuple[LeftOut, ...]
+    flagged: tuple[Flagged, ...]
+    left_out: tuple[Flagged, ...]
     force_calls: int
     reference_calls: int
 
@@ -318,11 +318,11 @@ def _judge(
         unperturbed_symmetry=defect.site_symmetry,
         reference_symmetry=ground.reference.site_symmetry if ground else "",
         surrogate_symmetry=ground.surrogate.site_symmetry if ground and ground.surrogate else "",
-        flagged=tuple(LeftOut(item.label, item.reason) for item in found.flagged),
+        flagged=found.flagged,
         left_out=(
             *search.left_out,
-            *(LeftOut(end.label, end.reason) for end in search.relaxed if end not in converged),
-            *(LeftOut(item.label, item.reason) for item in reference.flagged),
+            *(Flagged(end.label, end.reason) for end in search.relaxed if end not in converged),
+            *reference.flagged,
         ),
         force_calls=sum(end.n_evaluations for end in ends),
         reference_calls=sum(end.n_evaluations for end in search.relaxed),

@@ -13,12 +13,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+from defectscout.core.chunks import chunks
 from defectscout.core.errors import DatasetError
 from defectscout.learning.dataset_rows import composition_text, frame_digest, keys, to_ase, to_frame, to_origin
 from defectscout.learning.flaws import Flaws, flaw_in
@@ -145,10 +145,9 @@ class Dataset:
         Raises:
             DatasetError: if the file cannot be written.
         """
-        stream = iter(frames)
         flaws = Flaws()
         stored = 0
-        while batch := list(islice(stream, BATCH)):
+        for batch in chunks(frames, BATCH):
             good = []
             for frame in batch:
                 flaw = flaw_in(frame)
@@ -210,8 +209,7 @@ class Dataset:
         Raises:
             DatasetError: if there is no such row.
         """
-        stream = iter(rows)
-        while batch := [int(row) for row in islice(stream, BATCH)]:
+        for batch in chunks(map(int, rows), BATCH):
             query = (
                 f"SELECT row, scf_converged, {_ORIGIN}, {_CONTENT} FROM frames JOIN systems ON systems.id = frames.row "
                 f"WHERE row IN ({', '.join('?' * len(batch))})"

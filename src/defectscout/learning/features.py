@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from defectscout.core.chunks import chunks
 from defectscout.core.errors import SettingsError
 from defectscout.learning.frames import LabelledFrame
 from defectscout.surrogates.base import Surrogate
@@ -83,8 +83,7 @@ def surrogate_features(frames: Iterable[LabelledFrame], count: int, surrogate: S
     module = _readout(surrogate)
     features = np.empty((0, 0), dtype=np.float32)
     done = 0
-    stream = iter(frames)
-    while batch := [_structure(frame) for frame in islice(stream, _AT_ONCE)]:
+    for batch in chunks(map(_structure, frames), _AT_ONCE):
         with _inputs_of(module) as seen:
             surrogate.predict(batch)
         per_atom = np.concatenate(seen)

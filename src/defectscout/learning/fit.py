@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 from defectscout.core.errors import MissingExtraError, TrainingError
 from defectscout.core.progress import Progress, SilentProgress
 from defectscout.learning.frames import LabelledFrame
-from defectscout.learning.history import Epoch, best_epoch, score
+from defectscout.learning.history import UNKNOWN, Epoch, best_epoch, epoch_of, score
 from defectscout.learning.settings import TrainSettings
 from defectscout.learning.targets import Target, Targets
 from defectscout.learning.trainable import Trainable
@@ -154,11 +153,12 @@ def _train(
         progress.message(f"Going on from {checkpoint}")
     else:
         trainer.validate(module, validation_loader, verbose=False)
-        module.history = [_epoch_zero(module)]
+        module.history = [epoch_of(0, 0.0, UNKNOWN, module.validated(), 0.0)]
         loop.save_atomically(module.final_weights(), folder / loop.BEST)
         loop.write_log(module.history, folder)
-    start = {name: value.detach().cpu().clone() for name, value in trainable.module.state_dict().items()}
-    if not _is_over(checkpoint, settings):
+    start = {name: value.cpu() for name, value in module.start.items()}
+    passed = _history(checkpoint) if checkpoint.exists() else module.history
+    if not _is_over(passed, settings):
         trainer.fit(
             module,
             train_loader,
@@ -167,12 +167,13 @@ def _train(
             weights_only=False,  # written by us in this folder
         )
     else:
-        module.history = [Epoch(**epoch) for epoch in _read(checkpoint)["defectscout"]["history"]]
+        module.history = passed
     progress.finish(loop.STAGE)
     best = torch.load(folder / loop.BEST, map_location="cpu", weights_only=True)
     trainable.module.cpu()
     trainable.module.load_state_dict(best)
-    share, final = 0.0, score(best_epoch(module.history, settings), settings)
+    kept = best_epoch(module.history, settings)
+    share, final = 0.0, score(kept.val_loss, kept.val_spearman, settings)
     if settings.average_with_start:
         share, final = _average_with_start(trainable, module, trainer, validation_loader, start, best, settings)
     trainable.module.cpu()
@@ -200,14 +201,6 @@ def _trainer(folder: Path, settings: TrainSettings, device: str, callbacks: list
     )
 
 
-def _epoch_zero(module: Any) -> Epoch:
-    errors = module.validation
-    nan = math.nan
-    return Epoch(
-        0, 0.0, nan, nan, nan, nan, errors.loss, errors.energy, errors.force, errors.stress, errors.spearman, 0.0
-    )
-
-
 def _average_with_start(
     trainable: Trainable,
     module: Any,
@@ -219,48 +212,41 @@ def _average_with_start(
 ) -> tuple[float, float]:
     """Mix starting and kept weights by the share that validates best; the smallest of equals."""
     found: list[tuple[float, float]] = []
-    module.average = {}
+    module.settings = settings.model_copy(update={"ema": None})  # what is loaded is validated, not the average
     for share in SHARES:
         trainable.module.load_state_dict(_mixed(start, best, share))
-        plain = settings.model_copy(update={"ema": None})
-        module.settings = plain
         trainer.validate(module, loader, verbose=False)
-        errors = module.validation
-        value = errors.loss if settings.select_by == "loss" else 1 - errors.spearman
-        found.append((value if math.isfinite(value) else math.inf, share))
+        errors = module.validated()
+        found.append((score(errors.loss, errors.spearman, settings), share))
     final, share = min(found)
     trainable.module.load_state_dict(_mixed(start, best, share))
     return share, final
 
 
 def _mixed(start: dict[str, Any], best: dict[str, Any], share: float) -> dict[str, Any]:
-    return {
-        name: share * start[name] + (1 - share) * value if value.is_floating_point() else value
-        for name, value in best.items()
-    }
+    return best | {name: share * value + (1 - share) * best[name] for name, value in start.items()}
 
 
-def _is_over(checkpoint: Path, settings: TrainSettings) -> bool:
-    """Whether the training of a checkpoint has nothing left to do."""
-    if not checkpoint.exists():
-        return False
-    history = [Epoch(**epoch) for epoch in _read(checkpoint)["defectscout"]["history"]]
+def _is_over(history: Sequence[Epoch], settings: TrainSettings) -> bool:
+    """Whether a training has nothing left to do."""
     passed = history[-1].epoch
     return passed >= settings.epochs or passed - best_epoch(history, settings).epoch >= settings.patience
 
 
-def _read(checkpoint: Path) -> dict[str, Any]:
+def _history(checkpoint: Path) -> list[Epoch]:
+    """The epochs that a checkpoint has passed."""
     import torch
 
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        content["defectscout"]["history"][-1]
+        history = [Epoch(**epoch) for epoch in content["defectscout"]["history"]]
+        history[-1]  # epoch 0 at the least
     except Exception as error:  # whatever a damaged file makes torch raise
         raise TrainingError(
             f"The checkpoint {checkpoint} cannot be read ({type(error).__name__}: {error}). Delete its folder to "
             "train from the beginning, or restore the file."
         ) from error
-    return dict(content)
+    return history
 
 
 def _check_identity(folder: Path, settings: TrainSettings, identity: str) -> None:

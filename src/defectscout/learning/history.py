@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Final
 
 from defectscout.learning.settings import TrainSettings
 
@@ -57,18 +58,40 @@ class Epoch:
     seconds: float
 
 
-def score(epoch: Epoch, settings: TrainSettings) -> float:
-    """What the kept epoch is lowest in: validation loss, or one less Spearman's ρ.
+UNKNOWN: Final = Errors(math.nan, math.nan, math.nan, math.nan, math.nan)
+"""Errors that were not measured."""
 
-    An epoch whose ρ is unknown, or whose loss is not finite, is never better than another one.
+
+def epoch_of(number: int, learning_rate: float, train: Errors, validation: Errors, seconds: float) -> Epoch:
+    """An epoch from the errors while training and those on the validation frames after it."""
+    return Epoch(
+        epoch=number,
+        learning_rate=learning_rate,
+        train_loss=train.loss,
+        train_energy_mae=train.energy,
+        train_force_mae=train.force,
+        train_stress_mae=train.stress,
+        val_loss=validation.loss,
+        val_energy_mae=validation.energy,
+        val_force_mae=validation.force,
+        val_stress_mae=validation.stress,
+        val_spearman=validation.spearman,
+        seconds=seconds,
+    )
+
+
+def score(loss: float, spearman: float, settings: TrainSettings) -> float:
+    """What the weights that are kept are lowest in: validation loss, or one less Spearman's ρ.
+
+    Weights whose ρ is unknown, or whose loss is not finite, are never better than others.
     """
-    value = epoch.val_loss if settings.select_by == "loss" else 1 - epoch.val_spearman
+    value = loss if settings.select_by == "loss" else 1 - spearman
     return value if math.isfinite(value) else math.inf
 
 
 def best_epoch(history: Sequence[Epoch], settings: TrainSettings) -> Epoch:
     """The epoch that is kept; the earliest of equals, so that training which gains nothing changes nothing."""
-    return min(history, key=lambda epoch: (score(epoch, settings), epoch.epoch))
+    return min(history, key=lambda epoch: (score(epoch.val_loss, epoch.val_spearman, settings), epoch.epoch))
 
 
 def to_csv(history: Sequence[Epoch]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from defectscout.core.chunks import chunks
 from defectscout.core.frames import FloatArray
 from defectscout.learning.frames import LabelledFrame
 from defectscout.learning.settings import ReplaySettings
@@ -20,7 +21,7 @@ def network_energies(trainable: Trainable, frames: Sequence[LabelledFrame]) -> F
     """Energies of the network's part, without element references, eV, shape (n_frames,)."""
     trainable.module.eval()
     found: list[float] = []
-    for batch in _batches(frames):
+    for batch in chunks(frames, AT_ONCE):
         outputs = trainable.outputs(trainable.collate([graph_of(trainable, frame) for frame in batch]))
         found += [float(energy) for energy in outputs.energies.detach()]
     return np.array(found)
@@ -40,8 +41,6 @@ def replayed(
         settings: how many, how far, and their weight.
         seed: of the displacements.
     """
-    from dataclasses import replace
-
     generator = np.random.default_rng(seed)
     chosen = [frames[int(i)] for i in generator.permutation(len(frames))[: settings.frames]]
     perturbed = []
@@ -51,7 +50,7 @@ def replayed(
         perturbed.append(replace(frame, atoms=atoms))
     trainable.module.eval()
     targets: list[Target] = []
-    for batch in _batches(perturbed):
+    for batch in chunks(perturbed, AT_ONCE):
         graphs = [graph_of(trainable, frame) for frame in batch]
         outputs = trainable.outputs(trainable.collate(graphs))
         forces = outputs.forces.detach().cpu().double().numpy()
@@ -70,9 +69,3 @@ def replayed(
                 )
             )
     return targets
-
-
-def _batches(frames: Sequence[LabelledFrame]) -> Iterator[list[LabelledFrame]]:
-    stream = iter(frames)
-    while batch := list(islice(stream, AT_ONCE)):
-        yield batch

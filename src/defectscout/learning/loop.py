@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from defectscout.core.errors import TrainingError
+from defectscout.core.files import write_atomically
 from defectscout.core.progress import Progress
-from defectscout.learning.history import Epoch, Errors, best_epoch, to_csv
+from defectscout.learning.history import Epoch, Errors, best_epoch, epoch_of, to_csv
 from defectscout.learning.loss import energy_loss, losses
 from defectscout.learning.ranking import mean_spearman, without_constants
 from defectscout.learning.schedules import learning_rate_factor
@@ -65,7 +66,7 @@ class _Tally:
         self._predicted: list[np.ndarray] = []
 
     def add(self, batch: TargetBatch, found: Any, energies: torch.Tensor) -> None:
-        n_with_stress = int((~torch.isnan(batch.stresses).any(dim=2).any(dim=1)).sum())
+        n_with_stress = int(batch.has_stress.sum())
         values = [float(x) for x in (found.rest, found.force, found.stress)]
         self._rows.append((len(batch.defects), n_with_stress, *values))
         self._defects += batch.defects
@@ -194,7 +195,6 @@ class ForceFieldTraining(lightning.LightningModule):
         """What Lightning does not know of."""
         checkpoint["defectscout"] = {
             "history": [asdict(epoch) for epoch in self.history],
-            "start": self.start,
             "average": self.average,
         }
 
@@ -202,8 +202,13 @@ class ForceFieldTraining(lightning.LightningModule):
         """Take it back."""
         kept = checkpoint["defectscout"]
         self.history = [Epoch(**epoch) for epoch in kept["history"]]
-        self.start = kept["start"]
         self.average = kept["average"]
+
+    def validated(self) -> Errors:
+        """Errors of the last validation."""
+        if self.validation is None:
+            raise RuntimeError("Lightning has not validated")
+        return self.validation
 
     def train_errors(self) -> Errors:
         """Errors while training, over the pass that has just ended."""
@@ -234,22 +239,9 @@ class Bookkeeping(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Everything that happens once an epoch; validation has run before."""
-        if pl_module.validation is None:
-            raise RuntimeError("Lightning ended an epoch without validating")
-        train, validation = pl_module.train_errors(), pl_module.validation
-        epoch = Epoch(
-            epoch=pl_module.current_epoch + 1,
-            learning_rate=self._settings.learning_rate * learning_rate_factor(self._settings, pl_module.current_epoch),
-            train_loss=train.loss,
-            train_energy_mae=train.energy,
-            train_force_mae=train.force,
-            train_stress_mae=train.stress,
-            val_loss=validation.loss,
-            val_energy_mae=validation.energy,
-            val_force_mae=validation.force,
-            val_stress_mae=validation.stress,
-            val_spearman=validation.spearman,
-            seconds=pl_module.seconds(),
+        rate = self._settings.learning_rate * learning_rate_factor(self._settings, pl_module.current_epoch)
+        epoch = epoch_of(
+            pl_module.current_epoch + 1, rate, pl_module.train_errors(), pl_module.validated(), pl_module.seconds()
         )
         pl_module.history.append(epoch)
         kept = best_epoch(pl_module.history, self._settings)
@@ -278,11 +270,9 @@ def save_atomically(content: object, path: Path) -> None:
     partial.replace(path)
 
 
-def write_log(history: list[Epoch], folder: Path) -> None:
+def write_log(history: Sequence[Epoch], folder: Path) -> None:
     """The log as CSV."""
-    partial = folder / f"{LOG}.part"
-    partial.write_text(to_csv(history))
-    partial.replace(folder / LOG)
+    write_atomically(folder / LOG, to_csv(history))
 
 
 def loader(trainable: Trainable, targets: Any, settings: TrainSettings, *, sampler: Sampler[int] | None) -> Any:

@@ -44,7 +44,7 @@ def losses(outputs: Outputs, batch: TargetBatch, settings: TrainSettings) -> Los
     force = outputs.forces - batch.forces
     per_structure = torch.zeros_like(batch.energies).index_add(0, batch.owners, _penalty(force, settings).mean(dim=1))
     rest = settings.force_weight * per_structure / batch.n_atoms
-    has_stress = ~torch.isnan(batch.stresses).any(dim=2).any(dim=1)
+    has_stress = batch.has_stress
     stress = (outputs.stresses[has_stress] - batch.stresses[has_stress]) * EV_PER_A3_IN_GPA
     if settings.stress_weight and has_stress.any():
         share = torch.zeros_like(rest)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from defectscout.core.frames import FloatArray
 from defectscout.learning.frames import DefectId
@@ -31,18 +32,20 @@ def mean_spearman(
     Returns:
         The average; not-a-number if no defect takes part.
     """
-    from scipy.stats import spearmanr
-
     frames: dict[tuple[DefectId, int], list[int]] = defaultdict(list)
     for index, defect in enumerate(defects):
         if defect is not None and not defect.is_bulk:
             frames[defect, int(n_atoms[index])].append(index)
-    values = [
-        float(spearmanr(expected[rows], predicted[rows]).statistic)
-        for rows in frames.values()
-        if len(rows) >= FEWEST_FRAMES and np.ptp(expected[rows]) > 0 and np.ptp(predicted[rows]) > 0
-    ]
-    return float(np.mean(values)) if values else float("nan")
+    values = np.array([spearman(expected[rows], predicted[rows]) for rows in frames.values()])
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def spearman(expected: FloatArray, predicted: FloatArray) -> float:
+    """Spearman's ρ; not-a-number for fewer than three frames or where all energies are equal."""
+    if len(expected) < FEWEST_FRAMES or np.ptp(expected) == 0 or np.ptp(predicted) == 0:
+        return float("nan")
+    return float(spearmanr(expected, predicted).statistic)
 
 
 def without_constants(defects: Sequence[DefectId | None], n_atoms: FloatArray, values: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from defectscout.core.frames import FloatArray
 from defectscout.learning.frames import DefectId, LabelledFrame
@@ -67,6 +68,11 @@ class TargetBatch:
     owners: Tensor
     defects: tuple[DefectId | None, ...]
 
+    @property
+    def has_stress(self) -> Tensor:
+        """Which structures have a stress, shape (n,)."""
+        return ~self.stresses.isnan().any(dim=2).any(dim=1)
+
 
 class Targets:
     """A sequence of targets made from frames when they are asked for, the first `KEPT_GRAPHS` kept."""
@@ -103,7 +109,7 @@ class Targets:
             n_atoms=len(frame.atoms),
             energy=frame.prediction.energy - self._reference_energy(frame),
             forces=frame.prediction.forces,
-            stress=_full(stress) if stress is not None else np.full((3, 3), np.nan),
+            stress=voigt_6_to_full_3x3_stress(stress) if stress is not None else np.full((3, 3), np.nan),
             weight=self._weight,
             defect=frame.origin.defect_id,
         )
@@ -144,8 +150,3 @@ def to_device(trainable: Trainable, batch: TargetBatch, device: str) -> TargetBa
         owners=batch.owners.to(device),
         defects=batch.defects,
     )
-
-
-def _full(voigt: FloatArray) -> FloatArray:
-    xx, yy, zz, yz, xz, xy = voigt
-    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])

@@ -77,3 +77,10 @@ class Trainable(Protocol):
         Returns:
             The file or folder inside `folder` that the family's surrogate adapter loads, as in `m3gnet:PATH`.
         """
+
+
+def parameters_named(module: Module, beginnings: Sequence[str]) -> tuple[Parameter, ...]:
+    """Parameters whose names begin with one of `beginnings`, without empty ones."""
+    return tuple(
+        weights for name, weights in module.named_parameters() if name.startswith(tuple(beginnings)) and weights.numel()
+    )

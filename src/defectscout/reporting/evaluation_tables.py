@@ -119,7 +119,7 @@ def _overall_table(name: str, item: SurrogateEvaluation) -> Table:
         f"{name}{tuned}: {metrics.n_frames} frames of {_count(metrics.n_defects, 'defect')}, "
         f"{_count(metrics.n_relaxations, 'relaxation')}"
     )
-    table = _table(title)
+    table = plain_table(title)
     for column in ("", "unit", "MAE", "RMSE", "frames"):
         table.add_column(column, justify="left" if column in ("", "unit") else "right", no_wrap=bool(column))
     for label, attribute, unit in _ROWS:
@@ -157,7 +157,7 @@ def _by_defect_table(result: EvaluationResult) -> Table:
 
 def _short_table(title: str, rows: Mapping[str, Mapping[str, Metrics]]) -> Table:
     """Mean absolute errors of each group of frames; a line for each surrogate below, where there are several."""
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("", overflow="fold", min_width=14)
     for column in ("frames", "ΔE\n/ eV", "low ΔE\n/ eV", "low ΔE\nmeV/atom", "force\nmeV/Å", "stress\n/ GPa", "ρ"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -175,7 +175,8 @@ def _short_table(title: str, rows: Mapping[str, Mapping[str, Metrics]]) -> Table
     return table
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """A table without lines, its title above it."""
     return Table(
         title=title,
         title_justify="left",

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from defectscout.evaluation.surrogate_minima import MatchedMinimum, MinimaVerdict
-from defectscout.reporting.evaluation_tables import short_names, write_text
+from defectscout.reporting.evaluation_tables import plain_table, short_names, write_text
 from defectscout.workflow.judge_minima import MinimaResult
 
 _COLUMNS = ("starts", "ref.\nminima", "sur.\nminima", "found", "symm.\nbroken", "GS\nfound", "GS\nrank", "far\n/ Å",
@@ -77,15 +77,7 @@ def write_minima(result: MinimaResult, folder: Path) -> tuple[Path, ...]:
 
 
 def _table(name: str, verdicts: tuple[MinimaVerdict, ...]) -> Table:
-    table = Table(
-        title=f"minima of {name}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        show_edge=False,
-        header_style="underline",
-    )
+    table = plain_table(f"minima of {name}")
     table.add_column("", overflow="fold", min_width=12)
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from defectscout.evaluation.bootstrap import Interval
 from defectscout.evaluation.metrics import ErrorTable
-from defectscout.learning.fit import Fit
 from defectscout.workflow.ablation import AblationRow
+from defectscout.workflow.model_card import number_text, training_sentence
 from defectscout.workflow.training import Trained
 
 _STYLE = {"better": "green", "mixed": "yellow", "worse": "red", "not judged": "yellow"}
@@ -25,7 +23,7 @@ def trained_view(trained: Trained) -> RenderableType:
         Text(f"Surrogate in {trained.folder}", style="bold"),
         Text(f"Trained on {', '.join(seen.hosts)} ({seen.method})"),
         _errors(trained.errors),
-        *(_fit(number, fit) for number, fit in enumerate(trained.fits)),
+        *(Text(training_sentence(number, fit)) for number, fit in enumerate(trained.fits)),
         Text(seen.finding, style=_STYLE[seen.verdict]),
         *(Text(note) for note in trained.notes),
         Text(f"Use it with: defectscout search HOST --surrogate {trained.folder}"),
@@ -40,22 +38,10 @@ def _errors(errors: Mapping[str, ErrorTable]) -> Table:
     for name, item in errors.items():
         m = item.overall
         table.add_row(
-            name, str(m.n_frames), _number(m.energy.mae, 1), _number(m.relative.mae, 3), _number(m.force.mae, 0),
-            _number(m.stress.mae, 2), _number(m.spearman, 2),
+            name, str(m.n_frames), number_text(m.energy.mae, 1), number_text(m.relative.mae, 3),
+            number_text(m.force.mae, 0), number_text(m.stress.mae, 2), number_text(m.spearman, 2),
         )  # fmt: skip
     return table
-
-
-def _fit(number: int, fit: Fit) -> Text:
-    mixed = f", mixed with {fit.share_of_start:.0%} of the starting weights" if fit.share_of_start else ""
-    return Text(
-        f"Member {number}: {fit.history[-1].epoch} epochs, kept epoch {fit.kept.epoch}{mixed}; validation loss "
-        f"{fit.history[0].val_loss:.4g} → {fit.kept.val_loss:.4g}; {sum(e.seconds for e in fit.history):.0f} s"
-    )
-
-
-def _number(interval: Interval, digits: int) -> str:
-    return "–" if not math.isfinite(interval.value) else f"{interval.value:.{digits}f}"
 
 
 def ablation_view(rows: Sequence[AblationRow]) -> RenderableType:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from defectscout.core.errors import ModelFileError
+from defectscout.core.files import write_atomically
 from defectscout.surrogates.provenance import sha256
 
 MANIFEST: Final = "defectscout-model.json"
@@ -95,9 +96,7 @@ def weights_digest(path: Path) -> str:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it last: a folder without it is no finished model."""
     content = {"format": FORMAT} | asdict(manifest)
-    partial = folder / f"{MANIFEST}.part"
-    partial.write_text(json.dumps(content, indent=1, default=list) + "\n")
-    partial.replace(folder / MANIFEST)
+    write_atomically(folder / MANIFEST, json.dumps(content, indent=1, default=list) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

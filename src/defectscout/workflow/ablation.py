@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from defectscout.core.errors import DefectscoutError, InputFileError, SettingsError
+from defectscout.core.errors import DefectscoutError, SettingsError
 from defectscout.core.progress import Progress, SilentProgress
-from defectscout.core.settings import Settings, merge_settings
+from defectscout.core.settings import Settings, merge_settings, read_toml_file, validated
 from defectscout.learning.dataset import Dataset
 from defectscout.learning.frame_sampling import sample_frames
 from defectscout.learning.history import Epoch
@@ -98,17 +97,7 @@ def read_ablation(path: Path) -> Ablation:
         InputFileError: if the file is missing or not TOML.
         SettingsError: for an unknown name or an impossible value.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputFileError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{path} is not valid TOML: {error}.") from None
-    try:
-        ablation = Ablation.model_validate(content)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise SettingsError(f"Bad settings in {path}: {problems}. docs/howto/ablate.md shows a whole file.") from None
+    ablation = validated(Ablation, read_toml_file(path), str(path), "docs/howto/ablate.md shows a whole file.")
     unknown = sorted(set(ablation.tables) - PAPER_TABLES.keys())
     if unknown:
         raise SettingsError(f"{path}: there is no table {', '.join(unknown)}. There are: {', '.join(PAPER_TABLES)}.")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from defectscout import __version__
 from defectscout.core.errors import CampaignError
+from defectscout.core.files import write_atomically
 from defectscout.workflow.record import SCHEMA_VERSION, Record
 from defectscout.workflow.settings import SearchSettings, changed, flatten, write_toml
 
@@ -293,23 +294,15 @@ def _write_identity(record: Record, folder: Path, settings: SearchSettings, sour
     write_atomically(folder / SETTINGS_NAME, write_toml(settings))
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the packages whose results enter a search."""
+def package_versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Versions of defectscout and of those packages that are installed; of what enters a search by default."""
     versions = {"defectscout": __version__}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
     return versions
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text so that a reader, or a kill, never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 @contextmanager

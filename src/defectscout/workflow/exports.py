@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from defectscout.core.defect import Defect
+from defectscout.core.files import write_atomically
 from defectscout.core.frames import Relaxation
-from defectscout.workflow.campaign import Campaign, package_versions, write_atomically
+from defectscout.workflow.campaign import Campaign, package_versions
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
 from defectscout.workflow.shakenbreak_layout import write_layout
 from defectscout.workflow.stages.reference import referenced

@@ -42,7 +42,7 @@ def model_card(manifest: Manifest, fits: Sequence[Fit], errors: Mapping[str, Err
         "",
         "## Training",
         "",
-        *(_training(number, fit) for number, fit in enumerate(fits)),
+        *(f"- {training_sentence(number, fit)}" for number, fit in enumerate(fits)),
         "",
         *(f"- {note}" for note in notes),
         "",
@@ -59,11 +59,12 @@ def _charges(charges: Sequence[int]) -> str:
     return ", ".join(words) or "none (pristine hosts only)"
 
 
-def _training(number: int, fit: Fit) -> str:
+def training_sentence(number: int, fit: Fit) -> str:
+    """How the training of a member went."""
     kept = fit.kept
     mixed = f", mixed with {fit.share_of_start:.0%} of the starting weights" if fit.share_of_start else ""
     return (
-        f"- Member {number}: {fit.history[-1].epoch} epochs, kept epoch {kept.epoch}{mixed}; validation loss "
+        f"Member {number}: {fit.history[-1].epoch} epochs, kept epoch {kept.epoch}{mixed}; validation loss "
         f"{fit.history[0].val_loss:.4g} before, {kept.val_loss:.4g} kept; "
         f"{sum(epoch.seconds for epoch in fit.history):.0f} s."
     )
@@ -72,11 +73,13 @@ def _training(number: int, fit: Fit) -> str:
 def _row(name: str, table: ErrorTable) -> str:
     m = table.overall
     cells = [
-        name, str(m.n_frames), str(m.n_defects), _number(m.energy.mae, 1), _number(m.relative.mae, 3),
-        _number(m.low.mae, 3), _number(m.force.mae, 0), _number(m.stress.mae, 2), _number(m.spearman, 2),
+        name, str(m.n_frames), str(m.n_defects), number_text(m.energy.mae, 1), number_text(m.relative.mae, 3),
+        number_text(m.low.mae, 3), number_text(m.force.mae, 0), number_text(m.stress.mae, 2),
+        number_text(m.spearman, 2),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 
-def _number(interval: Interval, digits: int) -> str:
+def number_text(interval: Interval, digits: int) -> str:
+    """The value, or a dash where it is not determined."""
     return "–" if not math.isfinite(interval.value) else f"{interval.value:.{digits}f}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field
 
-from defectscout.core.errors import InputFileError, SettingsError
-from defectscout.core.settings import Settings, merge_settings
+from defectscout.core.errors import SettingsError
+from defectscout.core.settings import Settings, merge_settings, read_toml_file
 from defectscout.defects.settings import DefectSettings
 from defectscout.hosts.settings import HostSettings, SupercellSettings
 from defectscout.minima.settings import MinimaSettings
@@ -95,15 +94,7 @@ def read_toml(path: Path, base: SearchSettings) -> SearchSettings:
         InputFileError: if the file is missing or not TOML.
         SettingsError: for an unknown name or an impossible value.
     """
-    try:
-        overrides = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputFileError(f"Cannot read the settings file {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputFileError(
-            f"The settings file {path} is not valid TOML: {error}. `defectscout init` writes a valid one."
-        ) from None
-    return merge(base, overrides, str(path))
+    return merge(base, read_toml_file(path, "`defectscout init` writes a valid one."), str(path))
 
 
 def write_toml(settings: SearchSettings) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,18 @@ from defectscout.evaluation.metrics import ErrorTable, error_table
 from defectscout.evaluation.predicting import predict_frames
 from defectscout.learning.element_references import ElementReferences, ReferenceItem, fit_references
 from defectscout.learning.fit import Fit, fit
+from defectscout.learning.frame_sampling import spaced
 from defectscout.learning.frames import DefectId, IndexRow, LabelledFrame
 from defectscout.learning.labelling import network_energies, replayed
 from defectscout.learning.registry import load_trainable
 from defectscout.learning.settings import TrainSettings
 from defectscout.learning.trainable import Trainable
 from defectscout.surrogates.base import Surrogate
-from defectscout.surrogates.elements import check_elements
+from defectscout.surrogates.elements import check_known
 from defectscout.surrogates.model_folder import Manifest, Member, TrainedOn, weights_digest, write_manifest
 from defectscout.surrogates.registry import load_described, load_surrogate
 from defectscout.surrogates.settings import SurrogateSettings
+from defectscout.workflow.campaign import package_versions
 from defectscout.workflow.model_card import model_card
 from defectscout.workflow.training_data import TrainingData
 
@@ -41,7 +42,7 @@ NOTHING_LEARNED = "No epoch of training was better on the validation frames than
 FRAMES_FOR_CONSTANTS = 20
 """Frames of one defect that its constant is averaged over."""
 
-PACKAGES = ("defectscout", "torch", "lightning", "matgl", "chgnet", "sevenn", "mace-torch", "numpy", "ase")
+PACKAGES = ("torch", "lightning", "matgl", "chgnet", "sevenn", "mace-torch", "numpy", "ase")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,14 +134,14 @@ def train(
         references={symbol: references[symbol] for symbol in data.elements},
         dataset=data.digest,
         settings=settings.model_dump(mode="json"),
-        packages=_versions(),
+        packages=package_versions(PACKAGES),
         errors={},
         charge_as_input=settings.architecture.charge_as_input,
     )
     # Judged as users will load it, so that what was saved is what is judged.
     tuned = load_described(folder, manifest, SurrogateSettings(name=str(folder), device=settings.device))
-    judgement = _judge(data, settings, tuned, progress) if learned else Judgement("worse", NOTHING_LEARNED)
-    errors = {name: _errors(tuned, data, rows, progress) for name, rows in _subsets(data)}
+    errors = {name: _errors(tuned, data, rows, progress) for name, rows in data.held_out.items()}
+    judgement = _judge(data, settings, tuned, errors, progress) if learned else Judgement("worse", NOTHING_LEARNED)
     trained_on = replace(manifest.trained_on, verdict=judgement.verdict, finding=judgement.sentence)
     manifest = replace(
         manifest, trained_on=trained_on, errors={name: _summary(table) for name, table in errors.items()}
@@ -166,10 +167,8 @@ def train_member(data: TrainingData, settings: TrainSettings, folder: Path, prog
         UnsupportedElementError: frames with an element that the model cannot take.
     """
     trainable = load_trainable(settings)
-    symbols = sorted(
-        {symbol for rows in (data.train, data.validation) for row in rows for symbol, _ in row.composition}
-    )
-    _check_elements(trainable, symbols)
+    symbols = {symbol for rows in (data.train, data.validation) for row in rows for symbol, _ in row.composition}
+    check_known(trainable.family, trainable.elements, symbols)
     references = _references(trainable, data, settings)
     values = references.values[data.method]
     for note in references.notes:
@@ -202,12 +201,6 @@ def _check_learned(fit: Fit, settings: TrainSettings, keep_worse: bool) -> None:
         f"{last.epoch} epochs. No model was made. Lower learning_rate ({settings.learning_rate:g}), train longer, "
         "or look whether the validation frames are too few or too different; or take it as it is with --keep-worse."
     )
-
-
-def _check_elements(trainable: Trainable, symbols: Sequence[str]) -> None:
-    from defectscout.surrogates.base import SurrogateInfo
-
-    check_elements(SurrogateInfo(trainable.family, "", "", "", frozenset(trainable.elements)), symbols)
 
 
 def _references(trainable: Trainable, data: TrainingData, settings: TrainSettings) -> ElementReferences:
@@ -286,21 +279,20 @@ def _items(
 
 
 def _evenly(rows: Sequence[IndexRow], count: int) -> list[IndexRow]:
-    picks = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
-    return [rows[int(pick)] for pick in picks]
+    return [rows[position] for position in spaced(len(rows), count)]
 
 
-def _judge(data: TrainingData, settings: TrainSettings, tuned: Surrogate, progress: Progress) -> Judgement:
-    rows, of_what = data.judging()
+def _judge(
+    data: TrainingData, settings: TrainSettings, tuned: Surrogate, errors: Mapping[str, ErrorTable], progress: Progress
+) -> Judgement:
     if settings.train == "scratch":
         return Judgement("not judged", "The model was trained from scratch: there is no untouched one to compare with.")
+    rows, of_what = data.judging()
+    # Mostly they are the frames of a whole subset, on which the tuned model has been evaluated.
+    known = next((errors[name] for name, subset in data.held_out.items() if subset == rows), None)
+    after = known or _errors(tuned, data, rows, progress)
     untouched = load_surrogate(SurrogateSettings(name=settings.base, device=settings.device))
-    before, after = (_errors(surrogate, data, rows, progress) for surrogate in (untouched, tuned))
-    return judge(before.overall, after.overall, of_what)
-
-
-def _subsets(data: TrainingData) -> list[tuple[str, tuple[IndexRow, ...]]]:
-    return [(name, rows) for name, rows in (("validation", data.validation), ("test", data.test)) if rows]
+    return judge(_errors(untouched, data, rows, progress).overall, after.overall, of_what)
 
 
 def _errors(surrogate: Surrogate, data: TrainingData, rows: Sequence[IndexRow], progress: Progress) -> ErrorTable:
@@ -323,13 +315,3 @@ def _summary(table: ErrorTable) -> dict[str, float | int]:
         "stress_mae_GPa": overall.stress.mae.value,
         "spearman": overall.spearman.value,
     }
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -47,6 +47,11 @@ class TrainingData:
     def charges(self) -> tuple[int, ...]:
         return tuple(sorted({row.origin.charge for row in self.train if not row.origin.is_bulk}))
 
+    @property
+    def held_out(self) -> dict[str, tuple[IndexRow, ...]]:
+        """The subsets that are not trained on, as far as they have frames."""
+        return {name: rows for name, rows in ((VALIDATION, self.validation), (TEST, self.test)) if rows}
+
     def frames(self, rows: Sequence[IndexRow]) -> DatasetFrames:
         """The frames of some rows, read when they are asked for."""
         return DatasetFrames(Dataset.open(self.path), [row.row for row in rows])

@@ -14,7 +14,7 @@ from defectscout.core.quiet import quiet
 from defectscout.learning.models.fresh import ALL_ELEMENTS, mean_neighbours, seeded
 from defectscout.learning.models.requests import check_elements_known, check_no_charge, check_only_family
 from defectscout.learning.settings import ArchitectureSettings, TrainSettings
-from defectscout.learning.trainable import Outputs
+from defectscout.learning.trainable import Outputs, parameters_named
 from defectscout.surrogates.mace import graph, head_of, own_precision, read, require_mace, weights_file
 from defectscout.surrogates.neighbourhood import Neighbourhood
 from defectscout.surrogates.provenance import STATEMENT_KEY
@@ -127,11 +127,7 @@ class TrainableMace:
         if count == 2:
             last = len(self.module.interactions) - 1
             prefixes += [f"interactions.{last}.", f"products.{last}."]
-        return tuple(
-            weights
-            for name, weights in self.module.named_parameters()
-            if name.startswith(tuple(prefixes)) and weights.numel()
-        )
+        return parameters_named(self.module, prefixes)
 
     def save(self, folder: Path, references: Mapping[str, float], *, tuned: bool) -> Path:
         """Write a model of MACE that `mace:FILE` and MACE's own calculator read.

@@ -13,7 +13,7 @@ from defectscout.core.quiet import quiet
 from defectscout.learning.models.fresh import ALL_ELEMENTS, mean_neighbours, seeded
 from defectscout.learning.models.requests import check_elements_known, check_no_charge, check_only_family
 from defectscout.learning.settings import ArchitectureSettings, TrainSettings
-from defectscout.learning.trainable import Outputs
+from defectscout.learning.trainable import Outputs, parameters_named
 from defectscout.surrogates.neighbourhood import Neighbourhood
 from defectscout.surrogates.provenance import STATEMENT_KEY
 from defectscout.surrogates.sevennet import build, graph, require_sevenn, weights_file
@@ -137,11 +137,7 @@ class TrainableSevenNet:
         prefixes = list(_READOUT)
         if count == 2:
             prefixes.append(f"{self.config['num_convolution_layer'] - 1}_")
-        return tuple(
-            weights
-            for name, weights in self.module.named_parameters()
-            if name.startswith(tuple(prefixes)) and weights.numel()
-        )
+        return parameters_named(self.module, prefixes)
 
     def save(self, folder: Path, references: Mapping[str, float], *, tuned: bool) -> Path:
         """Write a checkpoint of SevenNet that `7net:FILE` and sevenn's own calculator read.
