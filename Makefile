@@ -43,7 +43,7 @@ $(VENV)/.stamp-venv: constraints.txt
 	@touch $@
 
 $(VENV)/.stamp-base: $(VENV)/.stamp-venv pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train]'
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-venv pyproject.toml constraints.txt

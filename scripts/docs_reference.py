@@ -35,6 +35,9 @@ ROOMS = (
 )
 """In the order in which the data passes through them; `cli` has its own page."""
 
+PARTS = ("workflow.learn",)
+"""Packages inside a room that have a page of their own."""
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages (called by mkdocs)."""
@@ -43,7 +46,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/settings.md": settings(),
         "reference/learning-settings.md": learning_settings(),
     }
-    pages |= {f"reference/api/{room}.md": room_page(room) for room in ROOMS}
+    pages |= {f"reference/api/{room}.md": room_page(room) for room in (*ROOMS, *PARTS)}
     for uri, content in pages.items():
         files.append(File.generated(config, uri, content=content))
     return files
@@ -182,9 +185,11 @@ def _meaning(field: Any) -> str:
 
 
 def room_page(room: str) -> str:
-    """The public modules of one room, each documented by mkdocstrings from its source."""
-    folder = SOURCE / room
-    modules = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    """The public modules of one room, or of a part of one, each documented by mkdocstrings from its source."""
+    folder = SOURCE.joinpath(*room.split("."))
+    found = folder.rglob("*.py") if room in PARTS else folder.glob("*.py")
+    paths = [path.relative_to(folder).with_suffix("") for path in found]
+    modules = sorted(".".join(path.parts) for path in paths if not path.stem.startswith("_"))
     lines = [f"# `defectscout.{room}`", "", f"::: defectscout.{room}", "    options:"]
     lines += ["      members: false", "      show_root_heading: false", ""]
     for module in modules:

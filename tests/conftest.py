@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -11,6 +13,20 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_store_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures of modules and classes search, too, and a search that learned writes to the store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEFECTSCOUT_STORE", str(tmp_path_factory.getbasetemp() / "store"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A store for each test, which is not there until something is kept in it."""
+    monkeypatch.setenv("DEFECTSCOUT_STORE", str(tmp_path_factory.getbasetemp() / "stores" / uuid4().hex))
 
 
 @pytest.fixture(scope="session")

@@ -82,13 +82,17 @@ def _pairs_within(atoms: Any, cutoff: float) -> tuple[np.ndarray, np.ndarray, np
     """Pairs both ways round, for cells wider than the cutoff (ASE's neighbour list is ten times slower)."""
     if min(1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)) < cutoff:
         raise ValueError("the model crystal needs a supercell wider than its cutoff")
+    first, second = np.triu_indices(len(atoms), 1)
     scaled = atoms.get_scaled_positions(wrap=False)
-    difference = scaled[None, :] - scaled[:, None]
+    difference = scaled[second] - scaled[first]
     difference -= np.round(difference)
-    vectors = (difference[:, :, None, :] + _IMAGES) @ atoms.cell.array
-    distances = np.linalg.norm(vectors, axis=-1)
-    first, second, image = np.nonzero((distances < cutoff) & (distances > 1e-8))
-    return first, second, distances[first, second, image], vectors[first, second, image]
+    between, shifts = difference @ atoms.cell.array, _IMAGES @ atoms.cell.array
+    squares = (between**2).sum(axis=1)[:, None] + 2 * between @ shifts.T + (shifts**2).sum(axis=1)
+    pair, image = np.nonzero(squares < cutoff**2)
+    first, second, vectors = first[pair], second[pair], between[pair] + shifts[image]
+    distances = np.linalg.norm(vectors, axis=1)
+    both = np.concatenate
+    return both([first, second]), both([second, first]), both([distances, distances]), both([vectors, -vectors])
 
 
 def _taper(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,10 @@ from typer.main import get_command
 from defectscout.cli.main import app
 from defectscout.cli.options import assignments
 from defectscout.core.settings import merge_settings
+from defectscout.evaluation.trust import Ending, trust, verdict
 from defectscout.learning.settings import CleaningSettings, TrainSettings
 from defectscout.workflow.ablation import all_runs, read_ablation
+from defectscout.workflow.settings import SearchSettings, flatten, merge
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
@@ -24,10 +26,13 @@ PAGES = (
     DOCS / "howto" / "train-a-surrogate.md",
     DOCS / "howto" / "evaluate-a-surrogate.md",
     DOCS / "howto" / "ablate.md",
+    DOCS / "howto" / "reuse-models.md",
+    DOCS / "howto" / "learn-while-searching.md",
     DOCS / "explanation" / "learning.md",
     REPOSITORY / "README.md",
 )
 BLOCK = re.compile(r"^```bash\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+SEARCHING = DOCS / "howto" / "learn-while-searching.md"
 TOML = re.compile(r'^```toml title="compare.toml"\n(?P<body>.*?)^```$', re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(?P<code>[^`\n]+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -93,6 +98,29 @@ def test_settings_in_the_text_exist() -> None:
     said = [match for page in PAGES for match in re.findall(r"--set ([a-z_]+=[\w.-]+)", text(page))]
     assert said
     merge_settings(TrainSettings(), assignments(said), "the pages")
+    of_a_search = re.findall(r"--set (learn\.[a-z_.]+=[\w.-]+)", text(SEARCHING))
+    assert of_a_search
+    merge(SearchSettings(), assignments(of_a_search), "the page")
+
+
+def test_stated_defaults_of_the_loop_are_those_of_the_settings() -> None:
+    rows = re.findall(r"^\| `(learn\.[a-z_.]+)` \| `?([^|`]+?)`? \|", text(SEARCHING), re.MULTILINE)
+    assert len(rows) > 8
+    defaults = flatten(SearchSettings())
+    for name, stated in rows:
+        as_stated = merge(SearchSettings(), assignments([f"{name}={stated}"]), "the page")
+        assert flatten(as_stated) == defaults, name
+
+
+def test_the_verdicts_are_worded_as_the_answer_words_them() -> None:
+    page = re.sub(r"\s*\n> |\s+", " ", text(SEARCHING))
+    nothing: dict[str, Any] = {"energies": (), "spreads": (), "checks": 0, "surprises": ()}
+    converged = trust(ending=Ending.QUIET, rounds=6, quiet_rounds=2, patience=2, minima=3, unfinished=0, **nothing)
+    spent = trust(
+        ending=Ending.MAX_FORCE_CALLS, rounds=4, quiet_rounds=1, patience=2, minima=2, unfinished=1, **nothing
+    )
+    for told in (converged, spent):
+        assert verdict(told) in page
 
 
 def test_the_comparison_can_be_read(tmp_path: Path) -> None:

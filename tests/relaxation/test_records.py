@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from defectscout.core.errors import CampaignError
+from defectscout.relaxation.corrected import CorrectedState
+from defectscout.relaxation.corrected_model import Known
 from defectscout.relaxation.fire import FireState
 from defectscout.relaxation.lbfgs import LbfgsState, lbfgs_init, lbfgs_step
 from defectscout.relaxation.records import from_bytes, to_bytes
@@ -28,6 +30,20 @@ def test_lbfgs_state_comes_back_exactly(n_steps: int) -> None:
     assert isinstance(back, LbfgsState)
     for name in ("steps", "changes", "step", "gradient", "energy", "trust"):
         np.testing.assert_array_equal(getattr(back, name), getattr(state, name))
+
+
+@pytest.mark.parametrize("m", [0, 3])
+def test_corrected_state_comes_back_exactly(m: int) -> None:
+    rng = np.random.default_rng(2)
+    rows, values = (m, 5, 3), rng.normal(size=(2, m))
+    known = Known(rng.normal(size=rows), values[0], rng.normal(size=rows), values[1], rng.normal(size=rows), m - 1)
+    state = CorrectedState(known, 0.1 / 3, -0.7 / 3)
+    back = from_bytes(to_bytes(state))
+    assert isinstance(back, CorrectedState)
+    for name in ("positions", "energies", "forces", "surrogate_energies", "surrogate_forces"):
+        np.testing.assert_array_equal(getattr(back.known, name), getattr(known, name))
+    assert (back.known.best, back.trust, back.expected) == (m - 1, state.trust, state.expected)
+    assert isinstance(back.known.best, int)
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", to_bytes(FireState(np.zeros((2, 3)), 0.1, 0.1, 0))[:-30]])

@@ -142,6 +142,18 @@ def test_the_plan(reference_seconds: float | None) -> None:
     assert ("roughly 17 min, at most about 35 min" in table) == (reference_seconds is not None)
 
 
+def test_the_plan_of_a_search_that_learns() -> None:
+    defects = (DefectPlan("v_Cd_0", 63, 2, 15, None),)
+    found = Plan("CdTe", 64, 25, defects, 7500, (120, 342), 0.25, 2.5, 4, "learn", 5)
+    table = text(plan_view(found))
+    assert "candidates" not in table
+    assert row(table, "v_Cd_0") == ["v_Cd_0", "63", "2", "15"]
+    assert "about 7500 surrogate force calls of 0.25 s each, in typically 5 rounds." in table
+    assert "typically 120, at most about 342 force calls of 2.5 s each, up to 4 at once." in table
+    # (7500 × 0.25 + 25 × 2.5 + 120 × 2.5 / 1.5) s, and with 342
+    assert "roughly 36 min, at most about 42 min, plus tuning." in table
+
+
 def test_a_comparison() -> None:
     minima = (SharedMinimum(0.0, ("Te–Te 2.75 Å",), None, 0.0), SharedMinimum(0.755, (), 0.755, 0.76))
     table = text(comparison_view("scouted", "whole", (DefectComparison("v_Cd_0", minima, 80, 950, False, True),)))

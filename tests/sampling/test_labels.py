@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from defectscout.sampling.labels import (
     bond_distortion_label,
+    borrowed_label,
     energy_key,
     folder_name,
     label_of_folder,
@@ -17,6 +18,16 @@ KNOWN = [
     *(bond_distortion_label(step / 10) for step in range(-6, 7)),
     pair_label(-0.6, ((29, "Te"), (31, "Se"))),
     folder_name("my start_2"),
+]
+BORROWED = [
+    *(
+        borrowed_label(label, charge)
+        for label, charge in (("Rattled", 0), ("Dimer", 1), ("Bond_Distortion_-40.0%", -1))
+    ),
+    borrowed_label(borrowed_label("Dimer", 0), -1),
+    borrowed_label(borrowed_label("Bond_Distortion_-40.0%", -1), 0),
+    borrowed_label(pair_label(-0.6, ((29, "Te"), (31, "Se"))), -2),
+    *(folder_name(borrowed_label(label, -1)) for label in ("Unperturbed", "Unperturbed_scouted", "my start_2")),
 ]
 
 
@@ -35,7 +46,26 @@ def test_labels_agree_with_shakenbreak(distortion: float) -> None:
     assert energy_key(label) == analysis._format_distortion_names(label)
 
 
-@pytest.mark.parametrize("label", KNOWN)
+def test_borrowed_structures_are_named_as_shakenbreak_names_them() -> None:
+    module = pytest.importorskip("shakenbreak.energy_lowering_distortions")
+    for distortion, charge in ((-0.4, -1), (0.3, 2), ("Dimer", 0), ("Rattled", -2)):
+        label = bond_distortion_label(distortion) if isinstance(distortion, float) else distortion
+        theirs = module._format_distortion_directory_name(distortion, charge, "v_Cd_0", ".")
+        assert theirs == f"./v_Cd_0/{borrowed_label(label, charge)}"
+
+
+@pytest.mark.parametrize("label", BORROWED)
+def test_shakenbreak_reads_where_a_structure_was_borrowed(label: str) -> None:
+    plotting = pytest.importorskip("shakenbreak.plotting")
+    assert "Unperturbed" not in label  # snb-parse takes any folder with that in its name for the zero
+    key = energy_key(label)
+    assert isinstance(key, str)
+    charge = key.split("_from_")[-1]
+    assert int(charge) in range(-2, 2)  # as its regenerate reads it
+    assert plotting._parse_other_charge_state_label(key) == f"From {charge} charge state"
+
+
+@pytest.mark.parametrize("label", [*KNOWN, *BORROWED])
 def test_shakenbreak_finds_the_folder_of_every_energy(label: str) -> None:
     analysis = pytest.importorskip("shakenbreak.analysis")
     key = energy_key(label)

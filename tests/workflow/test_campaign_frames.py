@@ -73,6 +73,27 @@ def test_reference_and_host_relaxations(tmp_path: Path) -> None:
     assert "no SCF convergence" in failed.reason
 
 
+def test_what_a_learning_loop_asked(tmp_path: Path) -> None:
+    settings = merge(SearchSettings(), {"reference": {"name": "gfn1-xtb"}, "strategy": "learn"}, "test")
+    with open_campaign(tmp_path, settings, Source("mp-406", "")) as campaign:
+        fill(campaign.record, DEFECT)
+        label, atoms = DEFECT.label, DEFECT.atoms
+        steps(campaign.record, TaskKey("ask", label, "r00/Bond_Distortion_-60.0%"), atoms, [-9.0])
+        steps(campaign.record, TaskKey("ask", label, "r02/Bond_Distortion_-60.0%"), atoms, [-11.5])
+        steps(campaign.record, TaskKey("check", label, "Bond_Distortion_-60.0%"), atoms, [-9.0, -9.5])
+    found = [item for item in read_campaign(tmp_path) if isinstance(item, LabelledFrame) and not item.origin.is_bulk]
+    relaxations: dict[str, list[float]] = {}
+    for frame in found:
+        relaxations.setdefault(frame.origin.start, []).append(frame.prediction.energy)
+    assert relaxations == {
+        "Bond_Distortion_-60.0%": [-10.0, -10.5, -11.0],
+        "ask/r00/Bond_Distortion_-60.0%": [-9.0],
+        "ask/r02/Bond_Distortion_-60.0%": [-11.5],
+        "check/Bond_Distortion_-60.0%": [-9.0, -9.5],
+    }
+    assert len({frame.origin.relaxation for frame in found}) == 4
+
+
 def test_a_campaign_without_a_reference_has_nothing_to_learn(tmp_path: Path) -> None:
     settings = merge(SearchSettings(), {"reference": {"name": "none"}}, "test")
     with open_campaign(tmp_path, settings, Source("mp-406", "")) as campaign:

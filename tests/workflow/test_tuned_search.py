@@ -148,7 +148,7 @@ def test_what_is_new_to_the_model_is_said_before_and_after(write: Write, model_h
     trained = TrainedOn(("CaO",), ("Ca", "O"), (0, -1), "HSE06", "mixed", "Partly worse on 1 unseen defect: ρ 0.9.")
     chosen = settings(str(write(trained)), defects={"charges": (-2,)})
     before = Listening()
-    plan(str(model_host), chosen, before)
+    plan(str(model_host), tmp_path / "out", chosen, before)
     progress = Listening()
     result = search(model_host, tmp_path / "out", chosen, progress=progress)
     (item,) = result.defects.values()
@@ -161,10 +161,10 @@ def test_what_is_new_to_the_model_is_said_before_and_after(write: Write, model_h
     assert set(CHARGES_SEEN) == {-2}  # scouting, timing, and judging it on the reference's frames
 
 
-def test_a_family_that_is_new(write: Write, model_host: Path) -> None:
+def test_a_family_that_is_new(write: Write, model_host: Path, tmp_path: Path) -> None:
     progress = Listening()
     trained = replace(MGS, hosts=("Mg3N2", "Li2S"), elements=("Li", "Mg", "N", "S"))
-    plan(str(model_host), settings(str(write(trained)), defects={"charges": (0, -2)}), progress)
+    plan(str(model_host), tmp_path / "out", settings(str(write(trained)), defects={"charges": (0, -2)}), progress)
     family, charge = progress.warnings
     assert "no host of the family of MgS (II-VI); the nearest is Mg3N2" in family
     assert "charge state 0, not −2" in charge  # said once, of the one defect that it holds for

@@ -50,7 +50,7 @@ def run() -> None:
     app()
 
 
-from defectscout.cli import ablate, dataset, evaluate, search, stages, tools, train  # noqa: E402
+from defectscout.cli import ablate, dataset, evaluate, models, search, stages, tools, train  # noqa: E402
 
 search.register(app)
 stages.register(app)
@@ -59,3 +59,4 @@ dataset.register(app)
 evaluate.register(app)
 train.register(app)
 ablate.register(app)
+models.register(app)

@@ -45,6 +45,15 @@ ChargeOption = Annotated[
         show_default=False,
     ),
 ]
+ChargesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--charges",
+        help="Charge states searched together, each trying the others' structures as well: -2..0. May be repeated. "
+        "Instead of --charge.",
+        show_default=False,
+    ),
+]
 ExtrinsicOption = Annotated[
     list[str] | None,
     typer.Option("--extrinsic", help="Impurity element for substitutions and interstitials. May be repeated."),
@@ -96,8 +105,9 @@ SurrogateOption = Annotated[
     typer.Option(
         "--surrogate",
         "-s",
-        help="chgnet, 7net-0, 7net-l3i5, m3gnet:NAME|FOLDER, mace:NAME|FILE, ase:module:callable, or the folder of a "
-        "model that defectscout train wrote. Default: chgnet.",
+        help="chgnet, 7net-0, 7net-l3i5, m3gnet:NAME|FOLDER, mace:NAME|FILE, ase:module:callable, the folder of a "
+        "model that defectscout train or a search has written, or nearest: the nearest earlier one in the store. "
+        "Default: chgnet.",
         show_default=False,
     ),
 ]
@@ -114,6 +124,25 @@ ReferenceOption = Annotated[
 ReferenceOnly = Annotated[
     bool,
     typer.Option("--reference-only", help="Relax every sampling structure with the reference, without a surrogate."),
+]
+Learn = Annotated[
+    bool | None,
+    typer.Option(
+        "--learn/--no-learn",
+        help="Tune the surrogate on the reference's answers and scout again, until nothing lower comes; or scout with "
+        "it as it is. Default: learn, where a reference runs and the surrogate can be tuned.",
+        show_default=False,
+    ),
+]
+MaxForceCalls = Annotated[
+    int | None,
+    typer.Option(
+        "--max-force-calls", help="Budget of a search that learns: reference force calls.", show_default=False
+    ),
+]
+MaxHours = Annotated[
+    float | None,
+    typer.Option("--max-hours", help="Budget of a search that learns: wall time, hours.", show_default=False),
 ]
 Workers = Annotated[
     int | None,
@@ -145,8 +174,12 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for every
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and the answer.")]
 
 
-def charges(values: list[str]) -> tuple[int, ...] | None:
+def charges(values: list[str], option: str = "--charge") -> tuple[int, ...] | None:
     """Charge states from `0`, `-2..0` or `all`; None for doped's guesses.
+
+    Args:
+        values: what was typed.
+        option: the option that it was typed for, for the error message.
 
     Raises:
         SettingsError: for anything else.
@@ -157,10 +190,10 @@ def charges(values: list[str]) -> tuple[int, ...] | None:
     for value in values:
         match = re.fullmatch(r"([+-]?\d+)(?:\.\.([+-]?\d+))?", value.strip())
         if match is None:
-            raise SettingsError(f"--charge {value} is no charge state. Give an integer, a range such as -2..0, or all.")
+            raise SettingsError(f"{option} {value} is no charge state. Give an integer, a range such as -2..0, or all.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise SettingsError(f"--charge {value}: the range is empty. Write the lower charge first, as in -2..0.")
+            raise SettingsError(f"{option} {value}: the range is empty. Write the lower charge first, as in -2..0.")
         found += range(first, last + 1)
     return tuple(dict.fromkeys(found))
 

@@ -36,6 +36,7 @@ DESCRIPTIONS = {
     "sampling": "Sampling structures",
     "scouting": "Scouting with the surrogate",
     "reference": "Candidates with the reference",
+    "asking": "Asking the reference",
     "train": "Training",
 }
 

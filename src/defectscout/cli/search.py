@@ -12,6 +12,7 @@ import typer
 from defectscout.cli import options as opt
 from defectscout.cli.guard import guarded
 from defectscout.cli.progress import reporter
+from defectscout.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from defectscout.workflow.results import SearchResult
@@ -24,6 +25,7 @@ class Choices:
 
     defect: list[str] | None
     charge: list[str] | None
+    charges: list[str] | None
     extrinsic: list[str] | None
     keep_host: bool
     accept_unstable_host: bool
@@ -41,6 +43,9 @@ class Choices:
     preset: str
     config: Path | None
     assignments: list[str] | None
+    learn: bool | None = None
+    max_force_calls: int | None = None
+    max_hours: float | None = None
 
 
 def settings_from(choices: Choices) -> SearchSettings:
@@ -68,6 +73,14 @@ def _overrides(choices: Choices) -> dict[str, Any]:
         given["defects"]["select"] = tuple(choices.defect)
     if choices.charge:
         given["defects"]["charges"] = opt.charges(choices.charge)
+    if choices.charges:
+        if choices.charge:
+            raise SettingsError(
+                "--charge and --charges cannot both be given: --charge searches each charge state by itself, "
+                "--charges searches them together. Keep one of the two."
+            )
+        given["defects"]["charges"] = opt.charges(choices.charges, "--charges")
+        given["defects"]["cross_charges"] = True
     if choices.extrinsic:
         given["defects"]["extrinsic"] = tuple(choices.extrinsic)
     if choices.distortions is not None:
@@ -91,8 +104,15 @@ def _overrides(choices: Choices) -> dict[str, Any]:
     if choices.workers is not None:
         given["reference"]["workers"] = choices.workers
     overrides: dict[str, Any] = {section: values for section, values in given.items() if values}
+    budget = {"max_force_calls": choices.max_force_calls, "max_hours": choices.max_hours}
+    if any(value is not None for value in budget.values()):
+        overrides["learn"] = {name: value for name, value in budget.items() if value is not None}
+    if choices.reference_only and choices.learn:
+        raise SettingsError("--reference-only and --learn exclude each other: the first uses no surrogate.")
     if choices.reference_only:
         overrides["strategy"] = "reference-only"
+    elif choices.learn is not None:
+        overrides["strategy"] = "learn" if choices.learn else "scout"
     return overrides
 
 
@@ -106,10 +126,14 @@ def search_command(
     output: opt.Output = None,
     defect: opt.DefectOption = None,
     charge: opt.ChargeOption = None,
+    charges: opt.ChargesOption = None,
     extrinsic: opt.ExtrinsicOption = None,
     surrogate: opt.SurrogateOption = None,
     reference: opt.ReferenceOption = None,
     reference_only: opt.ReferenceOnly = False,
+    learn: opt.Learn = None,
+    max_force_calls: opt.MaxForceCalls = None,
+    max_hours: opt.MaxHours = None,
     keep_host: opt.KeepHost = False,
     accept_unstable_host: opt.AcceptUnstable = False,
     min_image_distance: opt.ImageDistance = None,
@@ -147,13 +171,14 @@ def search_command(
     Run the same command again after an interruption, and it goes on where it stopped.
     """
     choices = Choices(
-        defect, charge, extrinsic, keep_host, accept_unstable_host, min_image_distance, distortions, rattle, pairs,
-        sampling, seed, surrogate, device, reference, reference_only, workers, preset, config, assignments,
+        defect, charge, charges, extrinsic, keep_host, accept_unstable_host, min_image_distance, distortions, rattle,
+        pairs, sampling, seed, surrogate, device, reference, reference_only, workers, preset, config, assignments,
+        learn, max_force_calls, max_hours,
     )  # fmt: skip
     with guarded(verbose):
         settings = settings_from(choices)
         if dry_run:
-            _dry_run(host, settings, json, quiet, verbose)
+            _dry_run(host, output or opt.default_output(host), settings, json, quiet, verbose)
             return
         from defectscout.workflow.search import check_answered, search
 
@@ -170,7 +195,7 @@ def search_command(
         check_answered(result)
 
 
-def _dry_run(host: str, settings: SearchSettings, as_json: bool, quiet: bool, verbose: bool) -> None:
+def _dry_run(host: str, output: Path, settings: SearchSettings, as_json: bool, quiet: bool, verbose: bool) -> None:
     import json as json_module
     from dataclasses import asdict
 
@@ -180,7 +205,7 @@ def _dry_run(host: str, settings: SearchSettings, as_json: bool, quiet: bool, ve
     from defectscout.workflow.plan import plan
 
     with reporter(quiet, verbose) as progress:
-        found = plan(host, settings, progress)
+        found = plan(host, output, settings, progress)
     if as_json:
         typer.echo(json_module.dumps({**asdict(found), "seconds": found.seconds}, indent=1))
     else:

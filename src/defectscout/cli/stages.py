@@ -31,6 +31,7 @@ def sample_command(
     output: opt.Output = None,
     defect: opt.DefectOption = None,
     charge: opt.ChargeOption = None,
+    charges: opt.ChargesOption = None,
     extrinsic: opt.ExtrinsicOption = None,
     surrogate: opt.SurrogateOption = None,
     reference: opt.ReferenceOption = None,
@@ -53,8 +54,8 @@ def sample_command(
 ) -> None:
     """Start a campaign and stop when the sampling structures are made."""
     choices = Choices(
-        defect, charge, extrinsic, keep_host, accept_unstable_host, min_image_distance, distortions, rattle, pairs,
-        sampling, seed, surrogate, device, reference, reference_only, workers, preset, config, assignments,
+        defect, charge, charges, extrinsic, keep_host, accept_unstable_host, min_image_distance, distortions, rattle,
+        pairs, sampling, seed, surrogate, device, reference, reference_only, workers, preset, config, assignments,
     )  # fmt: skip
     with guarded(verbose):
         settings = settings_from(choices)

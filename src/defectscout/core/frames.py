@@ -55,10 +55,11 @@ class RelaxationState(StrEnum):
     CONVERGED = "converged"
     UNCONVERGED = "unconverged"  # reached the step limit
     FAILED = "failed"
+    MERGED = "merged"  # fell into a minimum that is known already
 
     @property
     def is_finished(self) -> bool:
-        return self in (self.CONVERGED, self.UNCONVERGED, self.FAILED)
+        return self in (self.CONVERGED, self.UNCONVERGED, self.FAILED, self.MERGED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ class Relaxation:
         label: the sampling structure that it started from.
         final: last frame that was evaluated; None if the first evaluation failed.
         initial_energy: energy of the first frame, eV; None if that evaluation failed.
-        state: converged, unconverged (step limit) or failed.
+        state: converged, unconverged (step limit), failed or merged; still running if it was paused.
         reason: why it failed or stopped short; empty if it converged.
         n_evaluations: force calls spent, over all interruptions.
     """

@@ -22,6 +22,11 @@ class DefectSettings(Settings):
         description="charge states of every selected defect; null takes doped's guesses for each. A pattern that "
         "names a charge (v_Cd_-2) overrides it",
     )
+    cross_charges: bool = Field(
+        False,
+        description="whether the structures found in each charge state of a defect are tried in its other charge "
+        "states as well",
+    )
     extrinsic: tuple[str, ...] = Field((), description="elements to substitute and insert as impurities")
     oxidation_states: dict[str, int] | None = Field(
         None, description="oxidation state of each element; null guesses them from bond valences and composition"

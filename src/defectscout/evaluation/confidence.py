@@ -10,6 +10,7 @@ import numpy as np
 
 from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
 from defectscout.evaluation.agreement import Agreement
+from defectscout.evaluation.trust import Trust, verdict
 from defectscout.evaluation.unfamiliar import Unfamiliar
 from defectscout.minima.bonds import new_nonmetal_bonds
 
@@ -52,6 +53,7 @@ class Evidence:
         found_new_bond: whether any minimum on the final surface has a new short bond.
         excess_charge: holes left by the defect (Defect.excess_charge).
         host_accepted_unstable: the host is unstable on the reference's surface and was accepted as it is.
+        learned: what is known of a learning loop; None for other searches, whose surrogate stayed as it was.
     """
 
     surrogate: bool
@@ -74,6 +76,7 @@ class Evidence:
     found_new_bond: bool
     excess_charge: int
     host_accepted_unstable: bool
+    learned: Trust | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def assess(evidence: Evidence) -> Confidence:
         - the host is unstable on the reference's surface and was accepted;
         - no reference relaxation was done: surrogate energies rank nothing;
         - candidates still wait for the reference;
+        - a learning loop ended with its budget, before new and lower structures had ceased to come;
         - a structure that was set aside because its host fell apart is lower in energy;
         - the surrogate erased every short bond that sampling had made, and no minimum with a
           new bond was found otherwise (untouched universal models are known to do that);
@@ -127,6 +131,8 @@ def assess(evidence: Evidence) -> Confidence:
           led to: the share of such finds estimates how many further starts would find a new minimum (Good and
           Turing, DOI 10.1093/biomet/40.3-4.237);
         - fewer than five sampling structures;
+        - a learning loop was checked by no relaxation with the reference alone, or such a check found a minimum that
+          the loop had not, or the surrogate's ranks before asking were unknown or poor (ρ < 0.5);
         - five or more sampling structures of which no two relaxed to one surrogate minimum: the
           surface is so rugged that more minima are likely.
 
@@ -136,6 +142,7 @@ def assess(evidence: Evidence) -> Confidence:
     findings = [
         *_of_the_search(evidence),
         *(_of_the_surrogate(evidence) if evidence.surrogate else ()),
+        *(_of_the_loop(evidence.learned) if evidence.learned is not None else ()),
         *_of_the_chemistry(evidence),
     ]
     if not findings:
@@ -231,6 +238,29 @@ def _of_the_search(evidence: Evidence) -> list[tuple[Level, str]]:
     return findings
 
 
+def _of_the_loop(told: Trust) -> list[tuple[Level, str]]:
+    findings: list[tuple[Level, str]] = []
+    if not told.converged:
+        findings.append(("low", verdict(told)))
+    if told.surprises:
+        findings.append(
+            ("moderate", f"{_count(told.checks, 'relaxation')} by the reference alone found "
+             f"{_count(len(told.surprises), 'minimum', 'minima')} that the loop had not: there may be more.")
+        )  # fmt: skip
+    if not told.checks:
+        findings.append(
+            ("moderate", "No sampling structure was relaxed by the reference alone to check what the surrogate may "
+             "have missed.")
+        )  # fmt: skip
+    if told.spearman is None or told.spearman < POOR_SPEARMAN:
+        ranks = "is not known" if told.spearman is None else f"was {told.spearman:.2f} over all rounds"
+        findings.append(
+            ("moderate", f"How well the surrogate ranked structures before they were asked {ranks}, so that what it "
+             "never proposed may matter.")
+        )  # fmt: skip
+    return findings
+
+
 def _of_the_surrogate(evidence: Evidence) -> list[tuple[Level, str]]:
     findings: list[tuple[Level, str]] = []
     if evidence.erased_bonds:
@@ -314,6 +344,8 @@ def _of_the_chemistry(evidence: Evidence) -> list[tuple[Level, str]]:
 
 
 def _what_speaks_for_it(evidence: Evidence) -> str:
+    if evidence.learned is not None:
+        return "The learning loop converged, and relaxations by the reference alone found nothing that it had missed."
     if evidence.surrogate:
         return "A tuned surrogate that agrees with the reference on this defect chose the candidates."
     return "Every sampling structure was relaxed with the reference."

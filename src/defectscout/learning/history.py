@@ -85,12 +85,14 @@ def score(loss: float, spearman: float, settings: TrainSettings) -> float:
 
     Weights whose ρ is unknown, or whose loss is not finite, are never better than others.
     """
-    value = loss if settings.select_by == "loss" else 1 - spearman
+    value = 1 - spearman if settings.select_by == "ranking" else loss
     return value if math.isfinite(value) else math.inf
 
 
 def best_epoch(history: Sequence[Epoch], settings: TrainSettings) -> Epoch:
     """The epoch that is kept; the earliest of equals, so that training which gains nothing changes nothing."""
+    if settings.select_by == "last":
+        return history[-1]
     return min(history, key=lambda epoch: (score(epoch.val_loss, epoch.val_spearman, settings), epoch.epoch))
 
 

@@ -141,8 +141,10 @@ class TrainSettings(Settings):
     architecture: ArchitectureSettings = Field(
         default_factory=ArchitectureSettings, description="architecture, for train = scratch"
     )
-    select_by: Literal["loss", "ranking"] = Field(
-        "loss", description="which epoch is kept: lowest validation loss, or best ranking of each defect's frames"
+    select_by: Literal["loss", "ranking", "last"] = Field(
+        "loss",
+        description="which epoch is kept: lowest validation loss, best ranking of each defect's frames, or the last, "
+        "where no frames can be held back",
     )
     ensemble: int = Field(1, ge=1, description="models trained, with different seeds")
     seed: int = Field(0, ge=0, description="seed of shuffling and of new weights")

@@ -114,6 +114,8 @@ def _reason_to_flag(defect: Defect, relaxation: Relaxation, settings: MinimaSett
         return relaxation.reason or "the relaxation failed"
     if not relaxation.state.is_finished:
         return "the relaxation has not finished"
+    if relaxation.state is RelaxationState.MERGED:
+        return f"the relaxation fell into a known minimum: {relaxation.reason}"
     if relaxation.final is None:
         return relaxation.reason or "the relaxation left no structure"
     if not np.isfinite(relaxation.final.prediction.energy):

@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection, wait
 from ase import Atoms
 
 from defectscout.core.errors import CalculationError
-from defectscout.core.frames import Prediction, Relaxation, RelaxationState
-from defectscout.relaxation.fire import FireState
+from defectscout.core.frames import Frame, Prediction, Relaxation, RelaxationState
 from defectscout.relaxation.process import Worker, WorkerDiedError, available_cores
-from defectscout.relaxation.records import Checkpoint, Start
+from defectscout.relaxation.records import Checkpoint, OptimiserState, Start
 from defectscout.relaxation.settings import RelaxationSettings
-from defectscout.relaxation.steps import ended, finish, next_configuration, record
+from defectscout.relaxation.steppers import FireStepper, Stepper
+from defectscout.relaxation.steps import finish, record
 from defectscout.relaxation.worker import Failed
 
 
@@ -34,12 +34,21 @@ class ReferenceJob:
         atoms: the structure at step 0, also when the relaxation is resumed.
         charge: charge state, e.
         checkpoint: where it was interrupted; None to start at `atoms`.
+        stepper: how it takes its steps; None for FIRE with the settings of all jobs. A checkpoint goes on with
+            the optimiser that it was made with.
+        max_calls: force calls that may be spent on it now, a failed one included. It then pauses: it is handed
+            back as it stands, with the state running, to go on another time from its last checkpoint. None: no limit.
+        merged_into: asked of each frame for the known minimum that the relaxation has fallen into: why it need not
+            go on, empty if it is to. Such a relaxation ends with the state merged.
     """
 
     label: str
     atoms: Atoms
     charge: int
     checkpoint: Checkpoint | None = None
+    stepper: Stepper | None = None
+    max_calls: int | None = None
+    merged_into: Callable[[Frame], str] | None = None
 
 
 def relax_with_reference(
@@ -58,10 +67,10 @@ def relax_with_reference(
     Args:
         reference: name of the reference; each worker loads it for itself.
         jobs: what to relax, first come, first served.
-        settings: criterion, step limit and FIRE's parameters.
+        settings: criterion, step limit and FIRE's parameters, of the jobs without a stepper of their own.
         workers: relaxations at once; 0 takes as many as there are cores.
         on_step: told each frame, in this process, before that relaxation's next step begins.
-        on_finish: told each relaxation that converged, failed or reached the step limit.
+        on_finish: told each relaxation that converged, failed, reached the step limit or merged; not those that pause.
 
     Returns:
         The ends, in the order of `jobs`. One that fails, or whose worker crashes, fails
@@ -69,12 +78,14 @@ def relax_with_reference(
 
     Raises:
         ValueError: if two jobs have the same label.
+        TypeError: if a job's checkpoint was made by another optimiser than its stepper.
     """
     if len({job.label for job in jobs}) != len(jobs):
         raise ValueError("the labels of the jobs must differ")
-    tracks = [_Track(Start(job.label, job.atoms, job.checkpoint), job.charge) for job in jobs]
+    fire = FireStepper(settings)
+    tracks = [_Track(job, job.stepper or fire, Start(job.label, job.atoms, job.checkpoint)) for job in jobs]
     for track in tracks:
-        track.end = ended(track.start, settings)
+        track.end = _end(track)
         _tell_end(track, on_finish)
     waiting = deque(track for track in tracks if track.end is None)
     size = min(workers or available_cores(), len(waiting))
@@ -83,14 +94,19 @@ def relax_with_reference(
     try:
         while waiting or busy:
             while waiting and len(busy) < size:
+                track = waiting.popleft()
+                if not _prepare(track):
+                    _tell_end(track, on_finish)
+                    continue
                 worker = idle.pop() if idle else Worker(reference, threads=1)
-                busy[worker.connection] = (worker, waiting.popleft())
-                _ask(worker, busy[worker.connection][1], settings)
-            for connection in wait(list(busy)):
+                busy[worker.connection] = (worker, track)
+                _ask(worker, track)
+            for connection in wait(list(busy)) if busy else ():
                 assert isinstance(connection, Connection)
                 worker, track = busy[connection]
-                _advance(worker, track, settings, on_step)
-                if track.end is None:
+                _advance(track, worker, on_step)
+                if track.end is None and _prepare(track):
+                    _ask(worker, track)
                     continue
                 del busy[connection]
                 if worker.is_alive():
@@ -109,33 +125,58 @@ class _Track:
     """One relaxation on its way.
 
     Attributes:
+        job: what was asked for.
+        stepper: how it takes its steps.
         start: as far as it has come.
-        charge: charge state, e.
+        spent: force calls spent on it here.
         asked: what a worker evaluates at the moment, and the optimiser's state that goes with it.
-        end: its end, once it has come.
+        end: its end, or how it stands when it pauses, once that has come.
     """
 
+    job: ReferenceJob
+    stepper: Stepper
     start: Start
-    charge: int
-    asked: tuple[Atoms, FireState] | None = None
+    spent: int = 0
+    asked: tuple[Atoms, OptimiserState] | None = None
     end: Relaxation | None = None
 
 
-def _ask(worker: Worker, track: _Track, settings: RelaxationSettings) -> None:
+def _end(track: _Track) -> Relaxation | None:
+    """The relaxation's end, or how it stands if it pauses here; None if it goes on."""
+    end = track.stepper.ended(track.start)
+    if end is not None:
+        return end
+    checkpoint = track.start.checkpoint
+    if checkpoint is not None and track.job.merged_into is not None:
+        reason = track.job.merged_into(checkpoint.frame)
+        if reason:
+            return finish(track.start, RelaxationState.MERGED, reason)
+    if track.job.max_calls is not None and track.spent >= track.job.max_calls:
+        return finish(track.start, RelaxationState.RUNNING, f"paused after {track.spent} force calls")
+    return None
+
+
+def _prepare(track: _Track) -> bool:
+    """Decide what to evaluate next. False if there is nothing, and the relaxation has failed."""
+    try:
+        track.asked = track.stepper.next_configuration(track.start)
+    except CalculationError as error:
+        track.end = finish(track.start, RelaxationState.FAILED, str(error))
+        return False
+    return True
+
+
+def _ask(worker: Worker, track: _Track) -> None:
     """Have the next frame evaluated. A worker that is dead already is noticed when its answer is read."""
-    track.asked = next_configuration(track.start, settings)
-    worker.send(track.start.label, track.charge, track.asked[0])
+    assert track.asked is not None
+    worker.send(track.start.label, track.job.charge, track.asked[0])
 
 
-def _advance(
-    worker: Worker,
-    track: _Track,
-    settings: RelaxationSettings,
-    on_step: Callable[[str, Checkpoint], None] | None,
-) -> None:
-    """Take the worker's answer, and ask for the next frame unless this was the last one."""
+def _advance(track: _Track, worker: Worker, on_step: Callable[[str, Checkpoint], None] | None) -> None:
+    """Take the worker's answer, and see whether the relaxation ends with it."""
     assert track.asked is not None
     atoms, state = track.asked
+    track.spent += 1
     try:
         answer = worker.receive()
         if isinstance(answer, Failed):
@@ -146,13 +187,11 @@ def _advance(
         return
     if on_step is not None and track.start.checkpoint is not None:
         on_step(track.start.label, track.start.checkpoint)
-    track.end = ended(track.start, settings)
-    if track.end is None:
-        _ask(worker, track, settings)
+    track.end = _end(track)
 
 
 def _tell_end(track: _Track, on_finish: Callable[[Relaxation], None] | None) -> None:
-    if track.end is not None and on_finish is not None:
+    if track.end is not None and track.end.state.is_finished and on_finish is not None:
         on_finish(track.end)
 
 

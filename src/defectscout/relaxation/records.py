@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from defectscout.core.errors import CampaignError
 from defectscout.core.frames import Frame
+from defectscout.relaxation.corrected import CorrectedState
+from defectscout.relaxation.corrected_model import Known
 from defectscout.relaxation.fire import FireState
 from defectscout.relaxation.lbfgs import LbfgsState
 
-OptimiserState = FireState | LbfgsState
+OptimiserState = FireState | LbfgsState | CorrectedState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +63,15 @@ def to_bytes(state: OptimiserState) -> bytes:
             velocities=state.velocities,
             scalars=np.array([state.dt, state.alpha, state.n_downhill]),
         )
+    elif isinstance(state, CorrectedState):
+        np.savez(
+            buffer,
+            kind="corrected",
+            positions=state.known.positions,
+            energies=np.array([state.known.energies, state.known.surrogate_energies]),
+            forces=np.array([state.known.forces, state.known.surrogate_forces]),
+            scalars=np.array([state.known.best, state.trust, state.expected]),
+        )
     else:
         np.savez(
             buffer,
@@ -87,9 +100,19 @@ def from_bytes(data: bytes) -> OptimiserState:
                 energy, trust = (float(x) for x in archive["scalars"])
                 step, gradient = archive["last"]
                 return LbfgsState(archive["steps"], archive["changes"], step, gradient, energy, trust)
+            if kind == "corrected":
+                return _corrected(archive)
     except Exception as error:
         raise CampaignError(_UNREADABLE) from error
     raise CampaignError(_UNREADABLE)
+
+
+def _corrected(archive: Mapping[str, NDArray[np.float64]]) -> CorrectedState:
+    best, trust, expected = (float(x) for x in archive["scalars"])
+    energies, surrogate_energies = archive["energies"]
+    forces, surrogate_forces = archive["forces"]
+    known = Known(archive["positions"], energies, forces, surrogate_energies, surrogate_forces, int(best))
+    return CorrectedState(known, trust, expected)
 
 
 _UNREADABLE = (

@@ -22,6 +22,29 @@ class FireSettings(Settings):
     f_alpha: float = Field(0.99, gt=0, le=1, description="decay of the mixing")
 
 
+class CorrectedSettings(Settings):
+    """Relaxation in which the surrogate proposes each step and the reference corrects it."""
+
+    trust_start: float = Field(0.2, gt=0, description="first trust radius, largest displacement of an atom, Å")
+    trust_min: float = Field(0.005, gt=0, description="smallest trust radius, Å")
+    trust_max: float = Field(0.3, gt=0, description="largest trust radius, Å")
+    points: int = Field(20, ge=2, description="evaluated points that the correction is made from")
+    length: float = Field(
+        1.0,
+        gt=0,
+        description="distance over which the correction is forgotten, norm of the displacement of all atoms, Å",
+    )
+    inner_calls: int = Field(
+        60, ge=2, description="largest number of surrogate calls for one proposal, twice near the end"
+    )
+    promise: float = Field(
+        0.01,
+        gt=0,
+        description="small forces are no end while the corrected surface still falls by this much within the trust "
+        "radius, as at a saddle point, eV",
+    )
+
+
 class RelaxationSettings(Settings):
     """When a relaxation is done."""
 
@@ -31,6 +54,7 @@ class RelaxationSettings(Settings):
     force: float = Field(0.03, gt=0, description="the criterion's threshold, eV/Å")
     max_steps: int = Field(400, ge=0, description="step limit")
     fire: FireSettings = FireSettings()
+    corrected: CorrectedSettings = CorrectedSettings()
 
 
 PAPER = RelaxationSettings(criterion="fmean", force=1e-5, max_steps=1500)

@@ -7,7 +7,7 @@ from ase import Atoms
 from defectscout.core.frames import Frame, Prediction, Relaxation, RelaxationState
 from defectscout.relaxation.checks import finite, hopeless
 from defectscout.relaxation.fire import FireState, fire_init, fire_step
-from defectscout.relaxation.records import Checkpoint, Start
+from defectscout.relaxation.records import Checkpoint, OptimiserState, Start
 from defectscout.relaxation.settings import RelaxationSettings
 
 
@@ -34,7 +34,7 @@ def bare(atoms: Atoms) -> Atoms:
     return copy
 
 
-def record(start: Start, atoms: Atoms, state: FireState, prediction: Prediction) -> Start:
+def record(start: Start, atoms: Atoms, state: OptimiserState, prediction: Prediction) -> Start:
     """The relaxation after `atoms` was evaluated.
 
     Raises:

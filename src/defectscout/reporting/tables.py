@@ -11,6 +11,7 @@ from rich.text import Text
 
 from defectscout.core.defect import UNPERTURBED
 from defectscout.evaluation.agreement import Agreement
+from defectscout.evaluation.trust import sentences
 from defectscout.workflow.compare import DefectComparison
 from defectscout.workflow.plan import Plan
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
@@ -153,6 +154,8 @@ def _funnel_lines(item: DefectResult) -> list[str]:
         )
     if item.agreement is not None:
         lines.append(_agreement_line(item.agreement))
+    if item.trust is not None:
+        lines += sentences(item.trust)
     return lines
 
 
@@ -176,28 +179,35 @@ def plan_view(plan: Plan) -> RenderableType:
     """What a dry run found."""
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="underline")
     table.add_column("defect")
-    for name in ("atoms", "holes", "sampling structures", "candidates"):
+    for name in ("atoms", "holes", "sampling structures", *([] if plan.learns else ["candidates"])):
         table.add_column(name, justify="right")
     for item in plan.defects:
-        fewest, most = item.candidates
-        candidates = str(most) if fewest == most else f"{fewest} to {most}"
-        table.add_row(item.label, str(item.atoms), str(item.excess_charge), str(item.sampling), candidates)
+        cells = [item.label, str(item.atoms), str(item.excess_charge), str(item.sampling)]
+        if item.candidates is not None:
+            fewest, most = item.candidates
+            cells.append(str(most) if fewest == most else f"{fewest} to {most}")
+        table.add_row(*cells)
     lines = [f"{plan.formula}, {plan.supercell_atoms}-atom supercell. Nothing was written."]
+    if plan.learns:
+        lines.append("The surrogate is tuned on the reference's answers and scouts again, until nothing lower comes.")
     if plan.host_calls:
         lines.append(f"Host: about {plan.host_calls} reference force calls.")
     if plan.surrogate_calls and plan.surrogate_seconds is not None:
+        rounds = f", in typically {plan.rounds} rounds" if plan.learns else ""
         lines.append(
-            f"Scouting: about {plan.surrogate_calls} surrogate force calls of {plan.surrogate_seconds:.2f} s each."
+            f"Scouting: about {plan.surrogate_calls} surrogate force calls of {plan.surrogate_seconds:.2f} s each"
+            f"{rounds}."
         )
     if plan.reference_seconds is not None:
         typical, most_calls = plan.reference_calls
         lines.append(
             f"Reference: typically {typical}, at most about {most_calls} force calls of "
-            f"{plan.reference_seconds:.1f} s each, {plan.workers} at once."
+            f"{plan.reference_seconds:.1f} s each, {'up to ' if plan.learns else ''}{plan.workers} at once."
         )
     if plan.seconds is not None:
         short, long = plan.seconds
-        lines.append(f"Wall time: roughly {short / 60:.0f} min, at most about {long / 60:.0f} min.")
+        tuning = ", plus tuning" if plan.learns else ""
+        lines.append(f"Wall time: roughly {short / 60:.0f} min, at most about {long / 60:.0f} min{tuning}.")
     return Group(Text(lines[0]), table, *(Text(line) for line in lines[1:]))
 
 

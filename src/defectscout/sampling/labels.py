@@ -15,7 +15,10 @@ DIMER = "Dimer"
 HIGH_ENERGY = "_High_Energy"
 """Suffix that ShakeNBreak appends to the folder of a relaxation that blew up."""
 
-_BOND_DISTORTION = re.compile(r"Bond_Distortion_(?P<percent>[+-]?\d+(?:\.\d+)?)%(?P<origin>_from_[A-Za-z0-9.+-]+)?")
+_BOND_DISTORTION = re.compile(r"Bond_Distortion_(?P<percent>[+-]?\d+(?:\.\d+)?)%(?P<origin>(?:_from_[A-Za-z0-9.+-]+)*)")
+_CHARGES = r"(?P<charges>(?:_from_(?:0|[+-]\d+))+)"
+_BORROWED_WORD = re.compile(rf"(?:{RATTLED}|{DIMER}){_CHARGES}")
+_BORROWED = re.compile(rf"(?P<label>.+?){_CHARGES}")
 
 
 def bond_distortion_label(distortion: float) -> str:
@@ -50,6 +53,23 @@ def pair_label(distortion: float, pair: tuple[tuple[int, str], tuple[int, str]])
     return f"{bond_distortion_label(distortion)}_from_{first_symbol}{first}-{second_symbol}{second}"
 
 
+def borrowed_label(label: str, charge: int) -> str:
+    """Folder name of a structure that comes from another charge state, as ShakeNBreak's `regenerate` writes it.
+
+    A structure that is handed on a second time says so (`Dimer_from_0_from_-1`), where
+    ShakeNBreak would keep the first name: two structures must not share one. Its parsers
+    read the last charge.
+
+    Args:
+        label: its label in the other charge state.
+        charge: the other charge state, e.
+
+    Returns:
+        Such as `Bond_Distortion_-40.0%_from_-1`.
+    """
+    return f"{label}_from_{charge:+d}" if charge else f"{label}_from_0"
+
+
 def label_of_folder(name: str) -> str:
     """Label of a folder that ShakeNBreak made, whatever its version.
 
@@ -74,11 +94,12 @@ def energy_key(label: str) -> float | str | None:
         label: a sampling structure's label.
 
     Returns:
-        -0.6 for `Bond_Distortion_-60.0%`, `-60.0%_from_Te29-Te31` for a pair, the
-        label itself for `Unperturbed`, `Rattled` and `Dimer`; None if ShakeNBreak
-        does not know such a name.
+        -0.6 for `Bond_Distortion_-60.0%`, `-60.0%_from_Te29-Te31` for a pair or
+        `-60.0%_from_-1` for another charge state, the label itself for `Unperturbed`,
+        `Rattled`, `Dimer` and the last two from another charge state; None if
+        ShakeNBreak does not know such a name.
     """
-    if label in (UNPERTURBED, RATTLED, DIMER):
+    if label in (UNPERTURBED, RATTLED, DIMER) or _BORROWED_WORD.fullmatch(label):
         return label
     match = _BOND_DISTORTION.fullmatch(label)
     if match is None:
@@ -102,5 +123,14 @@ def folder_name(label: str) -> str:
     """
     if energy_key(label) is not None:
         return label
+    borrowed = _BORROWED.fullmatch(label)
+    if borrowed is not None:
+        # ShakeNBreak takes the energy of any folder with `Unperturbed` in its name for that of its zero.
+        own = _plain(borrowed["label"].replace(UNPERTURBED, UNPERTURBED.lower()))
+        return f"Bond_Distortion_0.0%_from_{own}{borrowed['charges']}"
     # ShakeNBreak's legend shows what follows the last underscore.
-    return f"Bond_Distortion_0.0%_from_{re.sub(r'[^A-Za-z0-9.+-]+', '-', label).strip('-') or 'file'}"
+    return f"Bond_Distortion_0.0%_from_{_plain(label)}"
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", label).strip("-") or "file"

@@ -19,6 +19,8 @@ from defectscout.minima.symmetry import site_symmetry
 from defectscout.references.base import ElectronicState
 from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.judging import judged
+from defectscout.workflow.learn.rounds import CHECK, REFERENCE, calls_of, read_records, tasks_of
 from defectscout.workflow.record import Task
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
 from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, read_candidates
@@ -91,29 +93,33 @@ def _defect_result(
     baseline_calls: int | None,
     report: HostReport,
 ) -> DefectResult:
-    tasks = referenced(campaign, defect)
+    tasks = relaxed_tasks(campaign, defect, candidates)
     ended = [task.as_relaxation() for task in tasks if task.state.is_finished]
+    learned = read_records(campaign).get(defect.label)
+    told = judged(campaign, defect)
     found = distinct_minima(defect, ended, campaign.settings.minima)
     scouts = scouted(campaign, defect)
     minima = _rank(found, candidates, ended)
     symmetry = site_symmetry(defect.atoms, campaign.settings.minima.symprec)
     funnel = Funnel(
         sampling=len(sampling_structures(campaign, defect)),
-        scouted=len(scouts),
+        scouted=len(scouts) if learned is None else len(sampling_structures(campaign, defect)),
         failed=sum(relaxation.state is RelaxationState.FAILED for relaxation in (*scouts, *ended)),
         flagged=_n_fell_apart(scouts, [label for label, _ in candidates.flagged])
         + _n_fell_apart(ended, [flag.label for flag in found.flagged]),
         candidates=len(candidates.candidates),
         reference_relaxations=len(ended),
         minima=len(found.minima),
-        surrogate_calls=sum(relaxation.n_evaluations for relaxation in scouts),
-        reference_calls=sum(task.evaluations for task in tasks),
+        surrogate_calls=sum(relaxation.n_evaluations for relaxation in scouts)
+        + (learned.surrogate_calls if learned is not None else 0),
+        reference_calls=calls_of(tasks_of(campaign, defect.label)),
         reference_only_calls=baseline_calls,
     )
     info = surrogate_info(campaign)
     evidence = Evidence(
         surrogate=campaign.settings.strategy == "scout",
         surrogate_tuned=info.tuned if info is not None else False,
+        learned=told,
         unfamiliar=unfamiliar_to(info, report.formula, defect, campaign.settings),
         agreement=agreed,
         has_reference=bool(ended),
@@ -143,7 +149,20 @@ def _defect_result(
         agreement=agreed,
         confidence=assess(evidence),
         state=state,
+        trust=told,
     )
+
+
+def relaxed_tasks(campaign: Campaign, defect: Defect, candidates: DefectCandidates) -> tuple[Task, ...]:
+    """The reference relaxations whose ends may be minima.
+
+    In a campaign that learns those are the ones that its candidates name: what was begun and left, and what fell into
+    a minimum that was known, are none.
+    """
+    if campaign.settings.strategy != "learn":
+        return referenced(campaign, defect)
+    named = {candidate.label for candidate in candidates.candidates}
+    return tuple(task for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK)) if task.key.label in named)
 
 
 def _n_fell_apart(relaxations: Sequence[Relaxation], set_aside: Sequence[str]) -> int:
@@ -215,8 +234,8 @@ def _members(by_label: Mapping[str, Candidate], label: str) -> tuple[str, ...]:
 
 def _agreements(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> dict[str, Agreement]:
     """How well the surrogate agrees with the reference on each defect's reference frames, worked out once."""
-    if surrogate_info(campaign) is None:
-        return {}
+    if surrogate_info(campaign) is None or campaign.settings.strategy == "learn":
+        return {}  # a surrogate that has learned from these very frames is judged by what it said before (`Trust`)
     stored = campaign.record.read_document("agreement")
     known = _AGREEMENTS.validate_json(stored) if stored is not None else {}
     missing = {}

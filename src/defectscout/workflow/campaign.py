@@ -52,6 +52,7 @@ FIRST_STAGE_OF = {
     "surrogate": "scout",
     "scouting": "scout",
     "strategy": "scout",
+    "learn": "scout",
     "minima": "candidates",
     "reference": "host",
     "refinement": "reference",
@@ -61,13 +62,16 @@ FIRST_STAGE_OF = {
 STAGES = ("host", "defects", "sampling", "scout", "candidates", "reference")
 """The stages in the order in which the data passes through them."""
 
+LEARNING_STAGES = ("ask", "check")
+"""Stages of the learning loop beside `reference`; they go when the scouting does."""
+
 STAGE_DOCUMENTS = {
     "host": ("host", "host-report"),
     "defects": ("defects",),
     "sampling": ("sampling",),
-    "scout": ("surrogate",),
+    "scout": ("surrogate", "learn", "kept"),
     "candidates": ("candidates",),
-    "reference": ("reference", "agreement"),
+    "reference": ("reference", "agreement", "borrowed"),
 }
 """What each stage leaves in the record beside its relaxations."""
 
@@ -185,6 +189,8 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
         differences.append("source")
     stages = [FIRST_STAGE_OF[section] for section in differences]
     first = min((STAGES.index(stage) for stage in stages), default=len(STAGES))
+    if "learn" in (old_settings.strategy, settings.strategy) and first < len(STAGES):
+        first = min(first, STAGES.index("scout"))  # what the loop asked depends on every answer before
     with _locked(folder):
         fork = fork_folder(folder, settings, source)
         if fork.exists():
@@ -195,7 +201,8 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
         shutil.copy2(folder / RECORD_NAME, part)
     record = Record(part)
     gone = STAGES[first:]
-    record.forget(gone, [name for stage in gone for name in STAGE_DOCUMENTS[stage]])
+    asked = LEARNING_STAGES if "scout" in gone else ()
+    record.forget((*gone, *asked), [name for stage in gone for name in STAGE_DOCUMENTS[stage]])
     _write_identity(record, fork, settings, source)
     part.replace(fork / RECORD_NAME)
     return fork

@@ -11,7 +11,8 @@ from defectscout.core.frames import Frame
 from defectscout.learning.frames import BULK, DefectId, FrameOrigin, LabelledFrame, SiteRecord, Unreadable
 from defectscout.workflow.campaign import RECORD_NAME
 from defectscout.workflow.campaign import read_campaign as read_settings
-from defectscout.workflow.record import Record
+from defectscout.workflow.learn.rounds import ANSWERING_STAGES, ASK, CHECK
+from defectscout.workflow.record import Record, TaskKey
 from defectscout.workflow.serial import defects_from_json, host_from_json
 
 
@@ -21,10 +22,12 @@ def is_campaign(path: Path) -> bool:
 
 
 def read_campaign(path: Path) -> Iterator[LabelledFrame | SiteRecord | Unreadable]:
-    """What the reference has evaluated in a campaign: relaxations of candidates and of the host.
+    """What the reference has evaluated in a campaign: relaxations of the defects and of the host, and single points.
 
     The method is the campaign's reference; the start of a relaxation is the label of its
-    sampling structure, `relax` or `stability` for the host. Every frame counts as converged: a
+    sampling structure, `relax` or `stability` for the host. What a learning loop asked beside the relaxations
+    that may end in a minimum stands under its stage: `ask/r02/Dimer` is a single point of round 2, a relaxation of one
+    frame, and `check/Rattled` a relaxation that checked the answer. Every frame counts as converged: a
     reference raises where its electronic structure does not. The campaign may be running: it is
     not locked, and what is recorded by then is read, one relaxation at a time.
 
@@ -55,9 +58,10 @@ def _read(source: str, record: Record, method: str, formula: str) -> Iterator[La
     for defect in defects_from_json(stored) if stored is not None else ():
         identity = DefectId(formula, defect.name, defect.charge, method)
         some = False
-        for item in _relaxations(source, record, "reference", defect.label, identity):
-            some = some or isinstance(item, LabelledFrame)
-            yield item
+        for stage in ANSWERING_STAGES:
+            for item in _relaxations(source, record, stage, defect.label, identity):
+                some = some or isinstance(item, LabelledFrame)
+                yield item
         if some:
             yield _site(defect, identity)
 
@@ -75,7 +79,11 @@ def _relaxations(
             reason = task.reason or "its steps were not kept; search again in a new folder to have them"
             yield Unreadable(source, f"{task.key} has no frames: {reason}")
         for frame in frames:
-            yield _labelled(source, frame, task.key.label, identity)
+            yield _labelled(source, frame, _start_of(task.key), identity)
+
+
+def _start_of(key: TaskKey) -> str:
+    return f"{key.stage}/{key.label}" if key.stage in (ASK, CHECK) else key.label
 
 
 def _labelled(source: str, frame: Frame, start: str, identity: DefectId) -> LabelledFrame:

@@ -13,9 +13,12 @@ from defectscout.core.errors import CampaignError
 from defectscout.minima.distinct import distinct_minima, group_structures
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.site import track_site
-from defectscout.workflow.campaign import RECORD_NAME, read_campaign
+from defectscout.workflow.answer import relaxed_tasks
+from defectscout.workflow.campaign import RECORD_NAME, Campaign, read_campaign
+from defectscout.workflow.learn.rounds import calls_of, tasks_of
 from defectscout.workflow.record import Record
 from defectscout.workflow.serial import defects_from_json
+from defectscout.workflow.stages.candidates import DefectCandidates, read_candidates
 
 GROUND_STATE_TOLERANCE = 0.02
 """eV within which two searches have found the same ground-state energy."""
@@ -48,7 +51,7 @@ class DefectComparison:
     Attributes:
         label: the defect.
         minima: what either found, lowest first.
-        first_calls: reference force calls of the first search.
+        first_calls: reference force calls of the first search, single points and checks of a learning loop included.
         second_calls: those of the second.
         first_found: whether the first found a ground state as low as the second's.
         second_found: the reverse.
@@ -66,18 +69,17 @@ def compare(first: Path, second: Path) -> tuple[DefectComparison, ...]:
     """Match the minima of two finished searches by energy and fingerprint.
 
     Raises:
-        CampaignError: if a folder holds no campaign, if their references or their
-            supercells differ, or if they have no defect in common.
+        CampaignError: if a folder holds no campaign or one whose learning loop has not ended, if their
+            references or their supercells differ, or if they have no defect in common.
     """
-    settings, _ = read_campaign(first)
-    other, _ = read_campaign(second)
+    campaigns = _read(first), _read(second)
+    settings, other = campaigns[0].settings, campaigns[1].settings
     if settings.reference.name != other.reference.name:
         raise CampaignError(
             f"{first} has the reference {settings.reference.name} and {second} {other.reference.name}: energies of "
             "different methods cannot be compared."
         )
-    records = Record(first / RECORD_NAME), Record(second / RECORD_NAME)
-    defects = tuple({defect.label: defect for defect in _defects(record)} for record in records)
+    defects = tuple({defect.label: defect for defect in _defects(campaign)} for campaign in campaigns)
     common = [label for label in defects[0] if label in defects[1]]
     if not common:
         raise CampaignError(f"The campaigns {first} and {second} have no defect in common.")
@@ -86,8 +88,8 @@ def compare(first: Path, second: Path) -> tuple[DefectComparison, ...]:
     return tuple(
         _compare_defect(
             (
-                _Side(defects[0][label], records[0], settings.minima),
-                _Side(defects[1][label], records[1], settings.minima),
+                _Side(defects[0][label], campaigns[0], settings.minima),
+                _Side(defects[1][label], campaigns[1], settings.minima),
             ),
             settings.minima,
         )
@@ -95,8 +97,20 @@ def compare(first: Path, second: Path) -> tuple[DefectComparison, ...]:
     )
 
 
-def _defects(record: Record) -> tuple[Defect, ...]:
-    stored = record.read_document("defects")
+def _read(folder: Path) -> Campaign:
+    """The campaign in a folder, without its lock: nothing is written."""
+    settings, source = read_campaign(folder)
+    campaign = Campaign(folder, settings, source, Record(folder / RECORD_NAME))
+    if settings.strategy == "learn" and not read_candidates(campaign):
+        raise CampaignError(
+            f"The campaign in {folder} has not ended its learning loop, so that its minima are not known yet. Go on "
+            f"with it first: defectscout resume {folder}"
+        )
+    return campaign
+
+
+def _defects(campaign: Campaign) -> tuple[Defect, ...]:
+    stored = campaign.record.read_document("defects")
     return defects_from_json(stored) if stored is not None else ()
 
 
@@ -122,13 +136,14 @@ def _cell(defect: Defect) -> str:
 class _Side:
     """What one search found of a defect."""
 
-    def __init__(self, defect: Defect, record: Record, settings: MinimaSettings) -> None:
-        tasks = record.tasks("reference", defect.label)
+    def __init__(self, defect: Defect, campaign: Campaign, settings: MinimaSettings) -> None:
+        candidates = read_candidates(campaign).get(defect.label, DefectCandidates())
+        tasks = relaxed_tasks(campaign, defect, candidates)
         ended = [task.as_relaxation() for task in tasks if task.state.is_finished]
         self.label = defect.label
         self.minima = distinct_minima(defect, ended, settings).minima
         self.sites = [track_site(defect, minimum.atoms) for minimum in self.minima]
-        self.calls = sum(task.evaluations for task in tasks)
+        self.calls = calls_of(tasks_of(campaign, defect.label))
         self.lowest = min((minimum.energy for minimum in self.minima), default=float("inf"))
 
 

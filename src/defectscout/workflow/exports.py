@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from defectscout.core.defect import Defect
+from defectscout.core.defect import Defect, SamplingStructure
 from defectscout.core.files import write_atomically
 from defectscout.core.frames import Relaxation
+from defectscout.workflow.answer import relaxed_tasks
 from defectscout.workflow.campaign import Campaign, package_versions
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
 from defectscout.workflow.shakenbreak_layout import write_layout
-from defectscout.workflow.stages.reference import referenced
+from defectscout.workflow.stages.borrowed import read_borrowed
+from defectscout.workflow.stages.candidates import DefectCandidates, read_candidates
 from defectscout.workflow.stages.sampling import read_metadata, sampling_structures
 
 SUMMARY_NAME = "summary.json"
@@ -81,6 +83,7 @@ def _defect_summary(result: DefectResult) -> dict[str, Any]:
             "share_saved": funnel.share_saved,
         },
         "agreement": asdict(result.agreement) if result.agreement is not None else None,
+        "learning": asdict(result.trust) if result.trust is not None else None,
         "confidence": {"level": result.confidence.level, "reasons": list(result.confidence.reasons)},
     }
 
@@ -143,15 +146,20 @@ def export_result(campaign: Campaign, result: SearchResult) -> None:
 def export_layout(campaign: Campaign, defects: Sequence[Defect]) -> None:
     """Write ShakeNBreak's layout of what the record holds so far."""
     metadata = read_metadata(campaign)
+    borrowed = read_borrowed(campaign)
+    candidates = read_candidates(campaign)
     for defect in defects:
+        starts = [SamplingStructure(item.label, item.atoms) for item in borrowed if item.defect == defect.label]
         relaxed: dict[str, Relaxation] = {
-            task.key.label: task.as_relaxation() for task in referenced(campaign, defect) if task.state.is_finished
+            task.key.label: task.as_relaxation()
+            for task in relaxed_tasks(campaign, defect, candidates.get(defect.label, DefectCandidates()))
+            if task.state.is_finished
         }
         write_layout(
             campaign.folder,
             defect,
             metadata.get(defect.label),
-            sampling_structures(campaign, defect),
+            [*sampling_structures(campaign, defect), *starts],
             relaxed,
         )
 

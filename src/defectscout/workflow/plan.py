@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from defectscout.core.defect import Defect
 from defectscout.core.progress import Progress
@@ -12,7 +13,10 @@ from defectscout.hosts.settings import HostSettings
 from defectscout.relaxation.process import available_cores
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import with_charge
+from defectscout.workflow.campaign import source_of
+from defectscout.workflow.learn.settings import LearnSettings
 from defectscout.workflow.settings import SearchSettings
+from defectscout.workflow.settling import settled
 from defectscout.workflow.stages.defects import make_defects
 from defectscout.workflow.stages.host import read_host, why_kept
 from defectscout.workflow.stages.reference import electronic_states
@@ -30,15 +34,38 @@ TYPICAL_SHARE_KEPT = 0.27
 """Share of the sampling structures that goes to the reference (paper: 73 % saved)."""
 
 
+LEARNING_CALLS = 60
+"""Force calls for one defect before the checks of a learning search (V_Cd in CdTe, M3GNet, GFN1-xTB: 60 to 70)."""
+CHECK_CALLS = 30
+"""Force calls of one check on surprise: half a relaxation of `TYPICAL_REFERENCE_STEPS`, since it stops where the
+surrogate, right about its path, leads it to a minimum that is known."""
+LEARNING_ROUNDS = 5
+"""Rounds of scouting of a learning search (V_Cd in CdTe: three that bring something lower, then two quiet ones)."""
+LEARNING_SCOUTING_STEPS = 100
+"""Steps of one relaxation to 0.01 eV/Å with a surrogate that is tuned (V_Cd in CdTe, M3GNet, three rounds: means of
+73, 94 and 145)."""
+AT_ONCE_WHILE_LEARNING = 1.5
+"""Force calls that run side by side in a learning search, on average: each relaxation goes step by step, and
+only single points and checks run beside it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DefectPlan:
-    """What would be done for one defect."""
+    """What would be done for one defect.
+
+    Attributes:
+        label: the defect.
+        atoms: of its supercell.
+        excess_charge: holes.
+        sampling: sampling structures.
+        candidates: fewest and most that would go to the reference; None if the search learns, and asks as it does.
+    """
 
     label: str
     atoms: int
     excess_charge: int
     sampling: int
-    candidates: tuple[int, int]  # fewest and most
+    candidates: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +77,13 @@ class Plan:
         supercell_atoms: atoms of the pristine supercell.
         host_calls: reference force calls for the host; 0 if it is kept as it is.
         defects: what would be done for each defect.
-        surrogate_calls: expected surrogate force calls.
+        surrogate_calls: expected surrogate force calls of scouting.
         reference_calls: expected reference force calls: a typical number and the most likely bound.
         surrogate_seconds: measured time of one surrogate force call for one structure.
         reference_seconds: measured time of one reference force call on one core.
         workers: reference relaxations at once.
+        strategy: `learn`, `scout` or `reference-only`.
+        rounds: rounds of scouting.
     """
 
     formula: str
@@ -66,37 +95,57 @@ class Plan:
     surrogate_seconds: float | None
     reference_seconds: float | None
     workers: int
+    strategy: str = "scout"
+    rounds: int = 1
+
+    @property
+    def learns(self) -> bool:
+        """Whether the surrogate is tuned on the way, which takes time that `seconds` leaves out."""
+        return self.strategy == "learn"
 
     @property
     def seconds(self) -> tuple[float, float] | None:
-        """Expected wall time, typical and bound, s; None without a measured reference."""
+        """Expected wall time without tuning, typical and bound, s; None without a measured reference."""
         if self.reference_seconds is None:
             return None
         scouting = self.surrogate_calls * (self.surrogate_seconds or 0.0)
         serial = self.host_calls * self.reference_seconds
-        typical, most = (calls * self.reference_seconds / self.workers for calls in self.reference_calls)
+        at_once = min(self.workers, AT_ONCE_WHILE_LEARNING) if self.learns else self.workers
+        typical, most = (calls * self.reference_seconds / at_once for calls in self.reference_calls)
         return scouting + serial + typical, scouting + serial + most
 
 
-def plan(host: str, settings: SearchSettings, progress: Progress) -> Plan:
+def plan(host: str, output: str | Path, settings: SearchSettings, progress: Progress) -> Plan:
     """Work out what `search` would do, timing one force call of each method.
+
+    Args:
+        host: as `search` takes it.
+        output: campaign folder; a campaign in it says what an earlier surrogate was asked for, nothing else.
+        settings: as asked for.
+        progress: told about the work.
 
     Raises:
         DefectscoutError: whatever `search` would raise before its first relaxation.
     """
     from defectscout.sampling.sample import sample
 
+    settings = settled(settings, source_of(host), Path(output), True, progress)
     prepared = read_host(host, settings)
     defects = make_defects(host, prepared, settings.defects, progress)
-    scouting = settings.strategy == "scout"
     plans = []
     for defect in defects:
         count = len(sample(defect, settings.sampling).structures)
-        candidates = (min(2, count), count) if scouting else (count, count)
-        plans.append(DefectPlan(defect.label, len(defect.atoms), defect.excess_charge, count, candidates))
-    total = sum(item.sampling for item in plans)
-    typical = max(len(plans), round(total * TYPICAL_SHARE_KEPT)) if scouting else total
-    steps = TYPICAL_REFINEMENT_STEPS if scouting else TYPICAL_REFERENCE_STEPS
+        plans.append(
+            DefectPlan(
+                label=defect.label,
+                atoms=len(defect.atoms),
+                excess_charge=defect.excess_charge,
+                sampling=count,
+                candidates=_candidates(settings, count),
+            )
+        )
+    scouting = settings.strategy != "reference-only"
+    rounds = _rounds(settings)
     has_reference = settings.reference.name != "none"
     relaxes_host = not why_kept(host, settings)
     surrogate = load_checked_surrogate(settings, defects) if scouting else None
@@ -108,12 +157,76 @@ def plan(host: str, settings: SearchSettings, progress: Progress) -> Plan:
         supercell_atoms=len(prepared.supercell),
         host_calls=_host_calls(settings.host) if relaxes_host else 0,
         defects=tuple(plans),
-        surrogate_calls=total * TYPICAL_SCOUTING_STEPS if scouting else 0,
-        reference_calls=(typical * steps, total * steps) if has_reference else (0, 0),
+        surrogate_calls=rounds * sum(item.sampling for item in plans) * _scouting_steps(settings),
+        reference_calls=_reference_calls(settings, plans) if has_reference else (0, 0),
         surrogate_seconds=_time_surrogate(surrogate, defects[0]) if surrogate is not None else None,
         reference_seconds=_time_reference(defects, settings) if has_reference else None,
         workers=settings.reference.workers or available_cores(),
+        strategy=settings.strategy,
+        rounds=rounds,
     )
+
+
+def _candidates(settings: SearchSettings, sampling: int) -> tuple[int, int] | None:
+    match settings.strategy:
+        case "learn":
+            return None
+        case "reference-only":
+            return sampling, sampling
+        case _:
+            return min(2, sampling), sampling
+
+
+def _rounds(settings: SearchSettings) -> int:
+    """Rounds of scouting."""
+    match settings.strategy:
+        case "learn":
+            return min(LEARNING_ROUNDS, settings.learn.max_rounds)
+        case "reference-only":
+            return 0
+        case _:
+            return 1
+
+
+def _scouting_steps(settings: SearchSettings) -> int:
+    return LEARNING_SCOUTING_STEPS if settings.strategy == "learn" else TYPICAL_SCOUTING_STEPS
+
+
+def _reference_calls(settings: SearchSettings, defects: Sequence[DefectPlan]) -> tuple[int, int]:
+    """Force calls for all defects, without those for the host: a typical number and the most likely bound."""
+    total = sum(defect.sampling for defect in defects)
+    match settings.strategy:
+        case "learn":
+            return learning_calls(settings.learn, [defect.sampling for defect in defects])
+        case "reference-only":
+            return total * TYPICAL_REFERENCE_STEPS, total * TYPICAL_REFERENCE_STEPS
+        case _:
+            typical = max(len(defects), round(total * TYPICAL_SHARE_KEPT))
+            return typical * TYPICAL_REFINEMENT_STEPS, total * TYPICAL_REFINEMENT_STEPS
+
+
+def learning_calls(settings: LearnSettings, sampling: Sequence[int]) -> tuple[int, int]:
+    """Reference force calls of a learning search: a typical number, and all its rounds with all that they may ask.
+
+    Args:
+        settings: of the loop.
+        sampling: number of sampling structures of each defect.
+    """
+    typical = most = 0
+    for count in sampling:
+        checks = min(settings.checks, count - 1)
+        relaxed = 1 + 2 * settings.first_relaxations  # the unperturbed structure, and twice the calls for the others
+        first = relaxed * settings.relaxation_calls + min(settings.first_points, count - 1)
+        if settings.ask == "minima":  # each new minimum is relaxed by the reference alone
+            asked = count * TYPICAL_REFINEMENT_STEPS
+        else:
+            points = settings.points if settings.ask != "corrected" else 0
+            asked = settings.max_rounds * (settings.relaxations * settings.relaxation_calls + points)
+        bound = first + asked + checks * TYPICAL_REFERENCE_STEPS
+        typical += min(LEARNING_CALLS + checks * CHECK_CALLS, bound)
+        most += bound
+    budget = settings.max_force_calls
+    return (typical, most) if budget is None else (min(typical, budget), min(most, budget))
 
 
 def _host_calls(settings: HostSettings) -> int:

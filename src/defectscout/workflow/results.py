@@ -14,6 +14,7 @@ from defectscout.core.errors import NothingFoundError
 from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.confidence import Confidence
 from defectscout.evaluation.funnel import Funnel
+from defectscout.evaluation.trust import Trust
 from defectscout.references.base import ElectronicState
 from defectscout.surrogates.model_folder import TrainedOn
 from defectscout.workflow.stages.candidates import DefectCandidates
@@ -64,6 +65,7 @@ class DefectResult:
             is nothing to compare.
         confidence: how sure the ground state is, and why.
         state: charge and spin of the reference calculation; None without a reference.
+        trust: how far the learning loop has come, and how right its surrogate was; None if there was none.
     """
 
     defect: Defect
@@ -75,6 +77,7 @@ class DefectResult:
     agreement: Agreement | None
     confidence: Confidence
     state: ElectronicState | None
+    trust: Trust | None = None
 
     @property
     def ground_state(self) -> RankedMinimum:

@@ -24,18 +24,20 @@ from defectscout.workflow.campaign import (
 from defectscout.workflow.collect import collect
 from defectscout.workflow.exports import SUMMARY_NAME, export_layout, export_result
 from defectscout.workflow.inputs import INPUTS_FOLDER, InputsWritten, write_inputs
+from defectscout.workflow.learn.campaign import learn_all
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.settings import SearchSettings
+from defectscout.workflow.settling import settled
 from defectscout.workflow.stages.candidates import DefectCandidates, choose_candidates
 from defectscout.workflow.stages.defects import make_defects, prepare_defects
 from defectscout.workflow.stages.host import HostReport, prepare_host, read_host, why_kept
+from defectscout.workflow.stages.other_charges import check_charge_states, relax_borrowed
 from defectscout.workflow.stages.reference import electronic_states, relax_candidates
 from defectscout.workflow.stages.sampling import prepare_sampling
 from defectscout.workflow.stages.scout import (
     load_checked_surrogate,
     scout,
     warn_of_unfamiliar,
-    with_lasting_surrogate,
 )
 
 
@@ -88,9 +90,9 @@ def search(
         NothingFoundError: if no defect has an answer, because every relaxation failed.
         DefectscoutError: of the kind that tells what was wrong; see `core.errors`.
     """
-    settings = with_lasting_surrogate(settings or SearchSettings())
     progress = progress or SilentProgress()
     folder, source = Path(output), source_of(str(host))
+    settings = settled(settings or SearchSettings(), source, folder, until is Until.ANSWER, progress)
     if fork or not (folder / RECORD_NAME).exists():
         check_input(source, settings, progress)
     calls = baseline_calls(Path(baseline), settings.reference.name) if baseline is not None else {}
@@ -115,6 +117,8 @@ def check_input(source: Source, settings: SearchSettings, progress: Progress) ->
     host = read_host(source.name, settings)
     defects = make_defects(source.name, host, settings.defects, SilentProgress())
     _check_methods(settings, host, defects, progress)
+    if settings.defects.cross_charges:
+        check_charge_states(defects)
     if settings.sampling.folder is not None and not why_kept(source.name, settings):
         for defect in defects:
             check_folder(settings.sampling.folder, defect)
@@ -142,7 +146,7 @@ def run_stages(campaign: Campaign, calls: Mapping[str, int], until: Until, progr
     prepared = prepare(campaign, progress)
     _say_defects(campaign, prepared, progress)
     if until is not Until.SAMPLING:
-        _run_calculations(campaign, prepared.defects, until, progress)
+        _run_calculations(campaign, prepared, until, progress)
     result = answer(campaign, prepared.host, prepared.report, prepared.defects, calls, progress)
     if until is Until.ANSWER:
         export_result(campaign, result)
@@ -153,7 +157,11 @@ def run_stages(campaign: Campaign, calls: Mapping[str, int], until: Until, progr
     return result
 
 
-def _run_calculations(campaign: Campaign, defects: Sequence[Defect], until: Until, progress: Progress) -> None:
+def _run_calculations(campaign: Campaign, prepared: Prepared, until: Until, progress: Progress) -> None:
+    defects = prepared.defects
+    if campaign.settings.strategy == "learn":
+        _learn(campaign, prepared, until, progress)
+        return
     if campaign.settings.strategy == "scout":
         scout(campaign, defects, progress)
     if until is Until.SCOUTING:
@@ -165,6 +173,18 @@ def _run_calculations(campaign: Campaign, defects: Sequence[Defect], until: Unti
         _write_inputs(campaign, defects, candidates, progress)
         return
     relax_candidates(campaign, defects, candidates, progress)
+    if campaign.settings.defects.cross_charges:
+        relax_borrowed(campaign, defects, candidates, progress)
+
+
+def _learn(campaign: Campaign, prepared: Prepared, until: Until, progress: Progress) -> None:
+    if until is not Until.ANSWER:
+        raise CampaignError(
+            f"The campaign in {campaign.folder} learns: it scouts, asks the reference and scouts again, and has no "
+            f"stage to stop after. Go on with it: defectscout resume {campaign.folder}; or start one that scouts once "
+            "with: defectscout search HOST --no-learn"
+        )
+    learn_all(campaign, prepared.defects, prepared.host, progress)
 
 
 def _write_inputs(
@@ -226,7 +246,7 @@ def collect_results(folder: Path, source: Path | None, progress: Progress) -> Se
 def _check_methods(settings: SearchSettings, host: Host, defects: Sequence[Defect], progress: Progress) -> None:
     """Find out that an element or a package is missing, and what the surrogate was not trained for."""
     electronic_states(settings, defects)
-    if settings.strategy == "scout":
+    if settings.strategy in ("scout", "learn"):
         surrogate = load_checked_surrogate(settings, defects)
         warn_of_unfamiliar(surrogate.info, host.formula, defects, settings, progress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,8 +18,17 @@ from defectscout.references.settings import ReferenceSettings
 from defectscout.relaxation.settings import PAPER, RelaxationSettings
 from defectscout.sampling.settings import SamplingSettings
 from defectscout.surrogates.settings import SurrogateSettings
+from defectscout.workflow.learn.settings import LearnSettings
 
 Preset = Literal["default", "paper"]
+
+Strategy = Literal["auto", "learn", "scout", "reference-only"]
+
+_STRATEGIES = (
+    "learn: the surrogate is tuned on the reference's answers and scouts again; scout: it scouts as it is; "
+    "reference-only: every sampling structure is relaxed with the reference; auto: learn, where a reference runs and "
+    "the surrogate can be tuned, else scout"
+)
 
 
 SCOUTING = RelaxationSettings(force=0.01, max_steps=500)
@@ -39,9 +49,8 @@ class SearchSettings(Settings):
     minima: MinimaSettings = MinimaSettings()
     reference: ReferenceSettings = ReferenceSettings()
     refinement: RelaxationSettings = RelaxationSettings()
-    strategy: Literal["scout", "reference-only"] = Field(
-        "scout", description="scout: the surrogate first; reference-only: relax every sampling structure"
-    )
+    learn: LearnSettings = LearnSettings()
+    strategy: Strategy = Field("auto", description=_STRATEGIES)
 
 
 PRESETS: Mapping[Preset, SearchSettings] = {
@@ -53,12 +62,24 @@ PRESETS: Mapping[Preset, SearchSettings] = {
 """`paper`: the paper's surrogate relaxations, and its 0.01 eV/Å for the reference's (section IV A)."""
 
 DOES_NOT_CHANGE_RESULTS = frozenset(
-    {"reference.workers", "surrogate.device", "surrogate.batch_size", "host.accept_unstable"}
+    {
+        "reference.workers",
+        "surrogate.device",
+        "surrogate.batch_size",
+        "host.accept_unstable",
+        "learn.max_force_calls",
+        "learn.max_hours",
+        "learn.max_rounds",
+        "learn.keep",
+    }
 )
-"""Settings of speed alone, and the leave to go on with an unstable host: they may differ on resuming a campaign."""
+"""Settings of speed alone, the leave to go on with an unstable host, and the budget: they may differ on resuming."""
 
 _OF_SCOUTING = frozenset({"surrogate", "scouting"})
 """Sections that mean nothing to a reference-only search."""
+
+_OF_LEARNING = "learn"
+"""The section that means nothing to any other strategy."""
 
 
 def preset(name: str) -> SearchSettings:
@@ -101,7 +122,8 @@ def write_toml(settings: SearchSettings) -> str:
     """The settings as TOML, each with its unit and meaning as a comment above it."""
     lines = ["# Settings of a defectscout search. Energies in eV, lengths in Å, forces in eV/Å.", ""]
     lines += [
-        f'strategy = "{settings.strategy}"  # scout, or reference-only: relax every sampling structure',
+        *(f"# {line}" for line in textwrap.wrap(_STRATEGIES, 110)),
+        f'strategy = "{settings.strategy}"',
         "",
     ]
     for name in type(settings).model_fields:
@@ -157,11 +179,15 @@ def flatten(settings: SearchSettings) -> dict[str, object]:
 def changed(old: SearchSettings, new: SearchSettings) -> list[str]:
     """Names of the settings whose difference would change results."""
     before, after = flatten(old), flatten(new)
-    scouts = "scout" in (old.strategy, new.strategy)
+    strategies = {old.strategy, new.strategy}
+    idle = set(_OF_SCOUTING) if strategies == {"reference-only"} else set()
+    if not strategies & {"learn", "auto"}:
+        idle |= {_OF_LEARNING, "refinement.corrected"}
     return [
         name
         for name in after
         if before.get(name) != after[name]
         and name not in DOES_NOT_CHANGE_RESULTS
-        and (scouts or name.split(".")[0] not in _OF_SCOUTING)
+        and not name.startswith("scouting.corrected.")  # nothing corrects a surrogate
+        and not idle.intersection((name.split(".")[0], name.rpartition(".")[0]))
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -19,6 +19,7 @@ from defectscout.minima.alignment import displacements
 from defectscout.minima.distinct import DistinctMinima, distinct_minima
 from defectscout.minima.symmetry import site_symmetry
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.stages.borrowed import Borrowed, read_borrowed
 from defectscout.workflow.stages.sampling import sampling_structures
 from defectscout.workflow.stages.scout import scouted
 
@@ -38,6 +39,8 @@ class Origin(StrEnum):
     SAMPLED = "sampled"  # the sampling structure itself
     SCOUTED = "scouted"  # what the surrogate made of it
     RATTLED = "scouted, rattled"  # that, rattled to leave a saddle point
+    LEARNED = "learning loop"  # what the surrogate of a round proposed, or a sampling structure as a check
+    BORROWED = "other charge state"  # a minimum of another charge state on the reference's surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def choose_candidates(campaign: Campaign, defects: Sequence[Defect], progress: P
         CampaignError: if the scouting of a defect has not come to its end.
         NothingFoundError: if every scouting relaxation of every defect failed.
     """
-    chosen = read_candidates(campaign)
+    chosen = _read_chosen(campaign)
     missing = [defect for defect in defects if defect.label not in chosen]
     if campaign.settings.strategy == "scout":
         _check_scouted(campaign, missing)
@@ -100,9 +103,9 @@ def choose_candidates(campaign: Campaign, defects: Sequence[Defect], progress: P
         else:
             chosen[defect.label] = _surrogate_minima(campaign, defect, progress)
     if missing:
-        campaign.record.write_document("candidates", _CANDIDATES.dump_json(chosen).decode())
+        write_candidates(campaign, chosen)
     _check_some_left(campaign, defects)
-    return chosen
+    return with_borrowed(chosen, read_borrowed(campaign))
 
 
 def _all_structures(campaign: Campaign, defect: Defect) -> DefectCandidates:
@@ -180,7 +183,30 @@ def _check_some_left(campaign: Campaign, defects: Sequence[Defect]) -> None:
 
 
 def read_candidates(campaign: Campaign) -> dict[str, DefectCandidates]:
-    """The recorded candidates by the defect's label; empty before the stage has run."""
+    """The recorded candidates by the defect's label, borrowed ones last; empty before the stage has run."""
+    return with_borrowed(_read_chosen(campaign), read_borrowed(campaign))
+
+
+def write_candidates(campaign: Campaign, candidates: Mapping[str, DefectCandidates]) -> None:
+    """Record the candidates of every defect, without borrowed ones, in the place of those that were recorded."""
+    campaign.record.write_document("candidates", _CANDIDATES.dump_json(dict(candidates)).decode())
+
+
+def with_borrowed(
+    candidates: Mapping[str, DefectCandidates], borrowed: Sequence[Borrowed]
+) -> dict[str, DefectCandidates]:
+    """Candidates together with what each charge state has borrowed from the others and does not list yet."""
+    found = dict(candidates)
+    for item in borrowed:
+        own = found.get(item.defect, DefectCandidates())
+        if all(candidate.label != item.label for candidate in own.candidates):
+            new = Candidate(item.label, (item.label,), Origin.BORROWED, surrogate_energy=None)
+            found[item.defect] = replace(own, candidates=(*own.candidates, new))
+    return found
+
+
+def _read_chosen(campaign: Campaign) -> dict[str, DefectCandidates]:
+    """Those that the candidate stage itself has chosen."""
     stored = campaign.record.read_document("candidates")
     return _CANDIDATES.validate_json(stored) if stored is not None else {}
 
@@ -191,11 +217,17 @@ def candidate_structures(
     """The structure that each candidate starts its reference relaxation from."""
     starts = {structure.label: structure.atoms for structure in sampling_structures(campaign, defect)}
     ends = {relaxation.label: relaxation.final for relaxation in scouted(campaign, defect)}
+    borrowed = {item.label: item.atoms for item in read_borrowed(campaign) if item.defect == defect.label}
     structures = []
     for candidate in candidates.candidates:
         if candidate.origin is Origin.SAMPLED:
             structures.append((candidate, starts[candidate.label]))
             continue
+        if candidate.origin is Origin.BORROWED:
+            structures.append((candidate, borrowed[candidate.label]))
+            continue
+        if candidate.origin is Origin.LEARNED:
+            continue  # the loop has added and relaxed it
         source = UNPERTURBED if candidate.label == UNPERTURBED_SCOUTED else candidate.label
         final = ends[source]
         if final is None:

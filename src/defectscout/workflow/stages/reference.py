@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from pydantic import TypeAdapter
 
@@ -11,11 +11,14 @@ from defectscout.core.defect import Defect
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
 from defectscout.references.base import ElectronicState, ReferenceInfo
+from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
+from defectscout.relaxation.steppers import Stepper
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import Task, TaskKey
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
+from defectscout.workflow.stages.clocks import Clocks
 from defectscout.workflow.stages.convergence import ConvergenceMeter
 
 _SEPARATOR = "/"
@@ -45,8 +48,17 @@ def relax_candidates(
     defects: Sequence[Defect],
     candidates: Mapping[str, DefectCandidates],
     progress: Progress,
+    steppers: Mapping[str, Stepper] = MappingProxyType({}),
 ) -> None:
-    """Relax every candidate with the reference, several at once; resume what was interrupted."""
+    """Relax every candidate with the reference, several at once; resume what was interrupted.
+
+    Args:
+        campaign: the open campaign.
+        defects: its defects.
+        candidates: of each, by its label.
+        progress: told about the work.
+        steppers: how relaxations of a defect take their steps, by its label; FIRE without one.
+    """
     from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
 
     for defect in defects:
@@ -56,7 +68,7 @@ def relax_candidates(
     pending = [task for task in tasks if not task.state.is_finished]
     if not pending:
         return
-    _record_reference(campaign, progress)
+    record_reference(campaign, progress)
     charges = {defect.label: defect.charge for defect in defects}
     jobs = [
         ReferenceJob(
@@ -64,6 +76,7 @@ def relax_candidates(
             atoms=task.start,
             charge=charges[task.key.defect],
             checkpoint=task.checkpoint,
+            stepper=steppers.get(task.key.defect),
         )
         for task in pending
     ]
@@ -72,18 +85,19 @@ def relax_candidates(
         if task.state.is_finished:
             meter.finish(str(task.key))
     progress.stage("reference", len(tasks))
+    clocks = Clocks(campaign.settings.reference.workers or available_cores())
     relax_with_reference(
         campaign.settings.reference.name,
         jobs,
         campaign.settings.refinement,
         workers=campaign.settings.reference.workers,
-        on_step=_keeper(campaign, meter, progress),
-        on_finish=_finisher(campaign, meter, progress),
+        on_step=_keeper(campaign, meter, clocks, progress),
+        on_finish=_finisher(campaign, meter, clocks, progress),
     )
     progress.finish("reference")
 
 
-def _record_reference(campaign: Campaign, progress: Progress) -> None:
+def record_reference(campaign: Campaign, progress: Progress) -> None:
     """Record what answers, and say so if it is no longer what answered before an interruption."""
     from defectscout.references.registry import load_reference
 
@@ -103,15 +117,12 @@ def _key(label: str) -> TaskKey:
     return TaskKey("reference", defect, name)
 
 
-def _keeper(campaign: Campaign, meter: ConvergenceMeter, progress: Progress) -> Callable[[str, Checkpoint], None]:
-    clocks: dict[str, float] = {}
-    begin = time.monotonic()
-
+def _keeper(
+    campaign: Campaign, meter: ConvergenceMeter, clocks: Clocks, progress: Progress
+) -> Callable[[str, Checkpoint], None]:
     def keep(label: str, checkpoint: Checkpoint) -> None:
         key = _key(label)
-        now = time.monotonic()
-        campaign.record.write_steps([(key, checkpoint)], seconds=now - clocks.get(label, begin))
-        clocks[label] = now
+        campaign.record.write_steps([(key, checkpoint)], seconds=clocks.step(label))
         frame = checkpoint.frame
         meter.update(str(key), frame.prediction, frame.step)
         progress.advance("reference", meter.done, f"{label}, step {frame.step}, {frame.prediction.fmax:.2f} eV/Å")
@@ -119,8 +130,11 @@ def _keeper(campaign: Campaign, meter: ConvergenceMeter, progress: Progress) -> 
     return keep
 
 
-def _finisher(campaign: Campaign, meter: ConvergenceMeter, progress: Progress) -> Callable[[Relaxation], None]:
+def _finisher(
+    campaign: Campaign, meter: ConvergenceMeter, clocks: Clocks, progress: Progress
+) -> Callable[[Relaxation], None]:
     def finish(relaxation: Relaxation) -> None:
+        clocks.finish(relaxation.label)
         key = _key(relaxation.label)
         campaign.record.finish(key, relaxation.state, relaxation.reason, relaxation.n_evaluations)
         meter.finish(str(key))

@@ -84,6 +84,11 @@ def load_recorded_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Su
     return surrogate
 
 
+def record_surrogate(campaign: Campaign, info: SurrogateInfo) -> None:
+    """Record what scouts."""
+    campaign.record.write_document("surrogate", _INFO.dump_json(info).decode())
+
+
 def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> None:
     """Relax the sampling structures of every defect with the surrogate; resume what was interrupted."""
     for defect in defects:
@@ -93,7 +98,7 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
     if all(task.state.is_finished for task in tasks) and campaign.record.read_document("surrogate"):
         return
     surrogate = load_recorded_surrogate(campaign, defects)
-    campaign.record.write_document("surrogate", _INFO.dump_json(surrogate.info).decode())
+    record_surrogate(campaign, surrogate.info)
     meter = ConvergenceMeter(campaign.settings.scouting)
     progress.stage("scouting", len(tasks))
     for task in tasks:

@@ -1,0 +1,94 @@
+"""How a relaxation takes its steps: by FIRE alone, or proposed by a surrogate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ase import Atoms
+
+from defectscout.core.errors import CalculationError
+from defectscout.core.frames import FloatArray, Relaxation, RelaxationState
+from defectscout.relaxation.corrected import CorrectedState, corrected_init, propose
+from defectscout.relaxation.records import Checkpoint, OptimiserState, Start
+from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.relaxation.steps import bare, ended, next_configuration
+from defectscout.surrogates.base import Surrogate
+
+
+class Stepper(Protocol):
+    """An optimiser with its settings."""
+
+    def next_configuration(self, start: Start) -> tuple[Atoms, OptimiserState]:
+        """The structure to evaluate next, and the optimiser's state that goes with it.
+
+        Raises:
+            CalculationError: if there is none, so that the relaxation fails.
+        """
+
+    def ended(self, start: Start) -> Relaxation | None:
+        """The relaxation's end if its last frame is the last one; None if it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FireStepper:
+    """FIRE, on the reference's forces alone.
+
+    Attributes:
+        settings: criterion, step limit and FIRE's parameters.
+    """
+
+    settings: RelaxationSettings
+
+    def next_configuration(self, start: Start) -> tuple[Atoms, OptimiserState]:
+        return next_configuration(start, self.settings)
+
+    def ended(self, start: Start) -> Relaxation | None:
+        return ended(start, self.settings)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrectedStepper:
+    """The surrogate proposes each step and the reference corrects it; see `corrected`.
+
+    Attributes:
+        settings: criterion, step limit, trust radius and what is kept of earlier points.
+        surrogate: proposes; called in this process, some tens of times for each step. It need not be the one
+            that an interrupted relaxation began with.
+    """
+
+    settings: RelaxationSettings
+    surrogate: Surrogate
+
+    def next_configuration(self, start: Start) -> tuple[Atoms, OptimiserState]:
+        checkpoint = start.checkpoint
+        if checkpoint is None:
+            return bare(start.atoms), corrected_init(len(start.atoms), self.settings.corrected)
+        positions, state = self._proposal(checkpoint)
+        atoms = checkpoint.frame.atoms.copy()
+        atoms.positions = positions
+        return atoms, state
+
+    def ended(self, start: Start) -> Relaxation | None:
+        """As for FIRE, but small forces are no end while the corrected surface promises a lower energy near by."""
+        end, checkpoint = ended(start, self.settings), start.checkpoint
+        if end is None or checkpoint is None or end.state is not RelaxationState.CONVERGED:
+            return end
+        if checkpoint.frame.step >= self.settings.max_steps or not self._falls(checkpoint):
+            return end
+        return None
+
+    def _falls(self, checkpoint: Checkpoint) -> bool:
+        try:
+            _, state = self._proposal(checkpoint)
+        except CalculationError:
+            return False
+        best = float(state.known.energies[state.known.best])
+        return best + state.expected < checkpoint.frame.prediction.energy - self.settings.corrected.promise
+
+    def _proposal(self, checkpoint: Checkpoint) -> tuple[FloatArray, CorrectedState]:
+        if not isinstance(checkpoint.optimiser, CorrectedState):
+            raise TypeError("a corrected relaxation goes on from a CorrectedState")
+        return propose(
+            checkpoint.optimiser, checkpoint.frame, self.surrogate, self.settings.force, self.settings.corrected
+        )

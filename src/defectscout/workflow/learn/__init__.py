@@ -1,0 +1,1 @@
+"""The learning loop: scout, ask the reference, tune the surrogate, scout again."""

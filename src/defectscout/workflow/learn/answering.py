@@ -1,0 +1,158 @@
+"""The reference answers the questions of a round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ase import Atoms
+
+from defectscout.core.defect import Defect
+from defectscout.core.errors import CalculationError
+from defectscout.core.frames import Relaxation, RelaxationState
+from defectscout.core.progress import Progress
+from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
+from defectscout.relaxation.process import available_cores
+from defectscout.relaxation.records import Checkpoint
+from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.relaxation.steppers import CorrectedStepper, FireStepper, Stepper
+from defectscout.surrogates.base import Surrogate
+from defectscout.surrogates.charge import AtCharge
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.checks import MergedInto
+from defectscout.workflow.learn.questions import Kind, Question
+from defectscout.workflow.learn.rounds import ASK, CHECK, REFERENCE, Asked, Round
+from defectscout.workflow.record import Task, TaskKey
+from defectscout.workflow.stages.clocks import Clocks
+
+STAGE = "asking"
+
+
+def task_of(question: Question, number: int, unfinished: Mapping[str, object], *, of_check: bool) -> tuple[str, str]:
+    """Stage and label of the task that answers a question."""
+    if question.kind is Kind.POINT:
+        return ASK, f"r{number:02d}/{question.label}"
+    if question.label in unfinished:
+        return REFERENCE, question.label
+    if of_check:
+        return CHECK, question.label
+    return REFERENCE, question.label if number == 0 else f"{question.label}_from_r{number}"
+
+
+def add_tasks(campaign: Campaign, defect: Defect, asked: Sequence[Asked], structures: Mapping[str, Atoms]) -> None:
+    """Add what answers the questions to the record; tasks that go on are there already.
+
+    Args:
+        campaign: the open campaign.
+        defect: which one.
+        asked: the questions.
+        structures: the structure of each, by its label.
+    """
+    for item in asked:
+        campaign.record.add_tasks(item.stage, defect.label, [(item.task, structures[item.label])])
+
+
+def answer_round(
+    campaign: Campaign,
+    defect: Defect,
+    item: Round,
+    surrogate: Surrogate | None,
+    merged_into: Callable[[Asked], MergedInto | None],
+    progress: Progress,
+) -> None:
+    """Have the reference answer what is still open of a round's questions, several at once.
+
+    Args:
+        campaign: the open campaign.
+        defect: which one.
+        item: the round.
+        surrogate: proposes the steps of corrected relaxations.
+        merged_into: for a question, what tells that its relaxation has fallen into a known minimum.
+        progress: told about force calls.
+    """
+    tasks = {(task.key.stage, task.key.label): task for stage in {one.stage for one in item.asked}
+             for task in campaign.record.tasks(stage, defect.label)}  # fmt: skip
+    jobs, keys = [], {}
+    for one in item.asked:
+        task = tasks[one.stage, one.task]
+        if task.state.is_finished:
+            continue
+        # None may be left where a kill came between the last frame and the end: then only the end is told.
+        left = max(0, one.max_calls - (task.evaluations - one.calls_before))
+        label = f"{one.stage}/{one.task}"
+        keys[label] = task.key
+        jobs.append(_job(campaign, defect, one, task, label, left, surrogate, merged_into(one)))
+    if not jobs:
+        return
+    total = sum(one.max_calls for one in item.asked)
+    progress.stage(STAGE, total)
+    keeper = _Keeper(campaign, keys, total, progress)
+    relax_with_reference(
+        campaign.settings.reference.name,
+        jobs,
+        campaign.settings.refinement,
+        workers=campaign.settings.reference.workers,
+        on_step=keeper.step,
+        on_finish=keeper.finish,
+    )
+    progress.finish(STAGE)
+
+
+def _job(
+    campaign: Campaign,
+    defect: Defect,
+    asked: Asked,
+    task: Task,
+    label: str,
+    max_calls: int,
+    surrogate: Surrogate | None,
+    merged_into: MergedInto | None,
+) -> ReferenceJob:
+    return ReferenceJob(
+        label=label,
+        atoms=task.start,
+        charge=defect.charge,
+        checkpoint=task.checkpoint,
+        stepper=_stepper(campaign.settings.refinement, asked.kind, surrogate, defect.charge),
+        max_calls=max_calls,
+        merged_into=merged_into,
+    )
+
+
+def _stepper(settings: RelaxationSettings, kind: Kind, surrogate: Surrogate | None, charge: int) -> Stepper:
+    if kind is Kind.POINT:
+        return FireStepper(settings.model_copy(update={"max_steps": 0}))
+    if kind is Kind.CORRECTED:
+        if surrogate is None:
+            raise CalculationError("A corrected relaxation needs a surrogate that proposes its steps.")
+        return CorrectedStepper(settings, AtCharge(surrogate, charge))
+    return FireStepper(settings)
+
+
+class _Keeper:
+    """Writes each frame to the record before the next step begins."""
+
+    def __init__(self, campaign: Campaign, keys: Mapping[str, TaskKey], total: int, progress: Progress) -> None:
+        self._campaign = campaign
+        self._keys = keys
+        self._total = total
+        self._progress = progress
+        self._done = 0
+        self._clocks = Clocks(campaign.settings.reference.workers or available_cores())
+
+    def step(self, label: str, checkpoint: Checkpoint) -> None:
+        key = self._keys[label]
+        self._campaign.record.write_steps([(key, checkpoint)], seconds=self._clocks.step(label))
+        self._done += 1
+        frame = checkpoint.frame
+        detail = f"{key.defect} {key.label}, step {frame.step}, {frame.prediction.fmax:.2f} eV/Å"
+        self._progress.advance(STAGE, min(self._done, self._total), detail)
+
+    def finish(self, relaxation: Relaxation) -> None:
+        self._clocks.finish(relaxation.label)
+        key = self._keys[relaxation.label]
+        state, reason = relaxation.state, relaxation.reason
+        if key.stage == ASK and state is RelaxationState.UNCONVERGED:
+            state, reason = RelaxationState.CONVERGED, ""  # a single point is done when it has its one frame
+        self._campaign.record.finish(key, state, reason, relaxation.n_evaluations)
+        if state is RelaxationState.FAILED:
+            self._progress.warn(f"{key.defect} {key.label}: the reference failed: {reason}")

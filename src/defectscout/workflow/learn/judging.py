@@ -1,0 +1,87 @@
+"""How far the answer of a loop is to be trusted, from its record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from defectscout.core.defect import Defect
+from defectscout.core.frames import RelaxationState
+from defectscout.evaluation.trust import Surprise, Trust, trust
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.rounds import CHECK, LearnRecord, read_records, tasks_of
+from defectscout.workflow.learn.view import LEFT, Answers, read_answers
+from defectscout.workflow.record import Task
+
+Tasks = dict[tuple[str, str], Task]
+"""Tasks by stage and label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the surrogate said of a structure before the reference was asked, and what that said.
+
+    Attributes:
+        predicted, energy: surrogate on the reference's scale, and reference, eV.
+        spread, error: spread of the surrogates' forces, and largest force of the reference where the surrogate has
+            none, eV/Å.
+    """
+
+    predicted: float
+    energy: float
+    spread: float
+    error: float
+
+
+def judged(campaign: Campaign, defect: Defect) -> Trust | None:
+    """What the record of a loop says of its answer; None if the defect was not learned, or not to the end."""
+    record = read_records(campaign).get(defect.label)
+    if record is None or record.ending is None:
+        return None
+    answers = read_answers(campaign, defect)
+    tasks = {(task.key.stage, task.key.label): task for task in tasks_of(campaign, defect.label)}
+    pairs = list(predictions(campaign, record, tasks))
+    return trust(
+        ending=record.ending,
+        rounds=sum(1 for item in record.rounds if item.number > 0 and not item.of_check),
+        quiet_rounds=record.quiet_rounds,
+        patience=campaign.settings.learn.patience,
+        minima=len(answers.found),
+        unfinished=_left_within(tasks, answers, campaign.settings.learn.window),
+        energies=[(pair.predicted, pair.energy) for pair in pairs],
+        spreads=[(pair.spread, pair.error) for pair in pairs],
+        checks=sum(stage == CHECK and _has_said(task) for (stage, _), task in tasks.items()),
+        surprises=_surprises(record, answers, tasks),
+    )
+
+
+def predictions(campaign: Campaign, record: LearnRecord, tasks: Tasks) -> Iterator[Prediction]:
+    """The surrogate's predictions of all rounds that the reference has answered since."""
+    for item in record.rounds:
+        for one in item.asked:
+            task = tasks.get((one.stage, one.task))
+            if task is None or one.predicted is None or one.calls_before or task.initial_energy is None:
+                continue
+            first = campaign.record.frames(task.key)[0]
+            spread = math.nan if one.spread is None else one.spread
+            yield Prediction(one.predicted, task.initial_energy, spread, first.prediction.fmax)
+
+
+def _has_said(task: Task) -> bool:
+    """Whether a check came to an end that says something."""
+    return task.state.is_finished and task.state is not RelaxationState.FAILED and task.reason != LEFT
+
+
+def _surprises(record: LearnRecord, answers: Answers, tasks: Tasks) -> list[Surprise]:
+    """What checks have found, also where the loop has come to the same minimum since."""
+    ends = {label: tasks[CHECK, label].as_relaxation().final for item in record.rounds for label in item.surprises}
+    lowest = answers.found[0].energy if answers.found else 0.0
+    return [Surprise(label, end.prediction.energy - lowest) for label, end in ends.items() if end is not None]
+
+
+def _left_within(tasks: Tasks, answers: Answers, window: float) -> int:
+    """Relaxations that were left although they stand within the window, because a budget was spent."""
+    lowest = answers.lowest_relaxed
+    ends = [task.as_relaxation().final for task in tasks.values() if task.reason == LEFT]
+    return sum(lowest is not None and end is not None and end.prediction.energy <= lowest + window for end in ends)

@@ -1,0 +1,146 @@
+"""What the loop of one defect works with, and the surrogates that it passes through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from defectscout.core.defect import Defect, SamplingStructure
+from defectscout.core.progress import Progress
+from defectscout.learning.dataset import Dataset
+from defectscout.learning.families import familiarity
+from defectscout.learning.frames import FrameOrigin, LabelledFrame
+from defectscout.surrogates.base import Surrogate
+from defectscout.surrogates.registry import load_surrogate
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.rounds import REFERENCE, LearnRecord, frames_of, read_records, tasks_of
+from defectscout.workflow.learn.tuning import tune
+
+FOLDER: Final = "learn"
+"""Folder of the tuned surrogates inside the campaign's."""
+
+FRAMES: Final = "frames.db"
+"""Frames that a surrogate learned from, in its folder."""
+
+SNAPSHOTS: Final = 2
+"""Networks of earlier rounds that are compared with the newest where a spread is needed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learner:
+    """What the loop of one defect works with.
+
+    Attributes:
+        campaign: the open campaign.
+        defect: which one.
+        others: the campaign's other defects in the same charge state, whose answers are learned from as well.
+        formula: of the host.
+        starts: its sampling structures, and those borrowed from other charge states.
+        base: the surrogate that it starts from, by name or folder.
+        reused: frames of related hosts that are learned from as well.
+        progress: told about the work.
+    """
+
+    campaign: Campaign
+    defect: Defect
+    others: tuple[Defect, ...]
+    formula: str
+    starts: tuple[SamplingStructure, ...]
+    base: str
+    reused: tuple[LabelledFrame, ...]
+    progress: Progress
+
+    def load(self, name: str) -> Surrogate:
+        """A surrogate on the campaign's device: a name, or a folder as a round records it."""
+        settings = self.campaign.settings.surrogate
+        return load_surrogate(settings.model_copy(update={"name": self.path_of(name)}))
+
+    def path_of(self, name: str) -> str:
+        """A recorded surrogate as it is found from here: rounds record folders inside the campaign's."""
+        inside = self.campaign.folder / name
+        return str(inside) if name.startswith(f"{FOLDER}/") and inside.is_dir() else name
+
+
+def starting_surrogate(campaign: Campaign, defects: Sequence[Defect], defect: Defect) -> str:
+    """Where the loop of a defect starts: the last surrogate of an earlier defect, or the one of the settings.
+
+    The nearest charge state comes first, and among equals the defect that was searched last.
+    """
+    records = read_records(campaign)
+    earlier = [
+        (abs(other.charge - defect.charge), -position, records[other.label].model)
+        for position, other in enumerate(defects)
+        if other.label != defect.label and other.label in records and records[other.label].model
+    ]
+    return min(earlier)[2] if earlier else campaign.settings.surrogate.name
+
+
+def is_familiar(learner: Learner, base: str) -> bool:
+    """Whether the surrogate was tuned on such a host in this charge state, so that its scouting can be trusted."""
+    seen = learner.load(base).info.trained_on
+    if seen is None or learner.defect.charge not in seen.charges:
+        return False
+    if seen.method != learner.campaign.settings.reference.name:
+        return False
+    return familiarity(learner.formula, seen.elements, seen.hosts).family_known
+
+
+def tuned_surrogate(learner: Learner, record: LearnRecord, name: str, seed: int) -> str:
+    """The surrogate tuned on everything that the reference has said, from where the last round left it.
+
+    Returns:
+        Its folder as rounds record it; empty if there is nothing to learn from.
+    """
+    frames = _frames(learner)
+    if not frames:
+        return ""
+    campaign = learner.campaign
+    settings = campaign.settings.learn.tuning
+    tuned = tune(
+        learner.path_of(record.model or record.started_from),
+        frames,
+        campaign.folder / FOLDER / learner.defect.label / name,
+        settings.model_copy(update={"seed": settings.seed + 1000 * seed}),
+        campaign.settings.surrogate.device,
+        learner.progress,
+    )
+    return tuned.folder.relative_to(campaign.folder).as_posix()  # so that a campaign can be moved
+
+
+def write_frames(learner: Learner, folder: Path) -> None:
+    """Put what the last surrogate has learned from into its folder, for searches that start from it."""
+    part = folder / f".{FRAMES}.part"
+    part.unlink(missing_ok=True)
+    with Dataset.create(part) as dataset:
+        dataset.add(_frames(learner))
+    part.replace(folder / FRAMES)
+
+
+def _frames(learner: Learner) -> list[LabelledFrame]:
+    frames = [*learner.reused]
+    for defect in (*learner.others, learner.defect):
+        frames += labelled_frames(learner.campaign, defect, learner.formula)
+    return frames
+
+
+def labelled_frames(campaign: Campaign, defect: Defect, formula: str) -> list[LabelledFrame]:
+    """What the reference has evaluated for a defect, as frames to learn from, in the order of the record."""
+    return [
+        LabelledFrame(
+            frame.atoms,
+            frame.prediction,
+            FrameOrigin(
+                host=formula,
+                defect=defect.name,
+                charge=defect.charge,
+                start=task.key.label if task.key.stage == REFERENCE else f"{task.key.stage}/{task.key.label}",
+                step=frame.step,
+                method=campaign.settings.reference.name,
+                source=str(campaign.folder),
+            ),
+            scf_converged=True,
+        )
+        for task, frame in frames_of(campaign, tasks_of(campaign, defect.label))
+    ]

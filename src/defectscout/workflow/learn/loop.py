@@ -1,0 +1,339 @@
+"""The learning loop: scout with the current surrogate, ask the reference, tune, scout again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ase import Atoms
+
+from defectscout.core.defect import UNPERTURBED, Defect, SamplingStructure
+from defectscout.core.frames import FloatArray
+from defectscout.core.progress import Progress
+from defectscout.evaluation.trust import Ending
+from defectscout.learning.frames import LabelledFrame
+from defectscout.learning.uncertainty import force_spread
+from defectscout.surrogates.base import Surrogate
+from defectscout.surrogates.charge import with_charge
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn import say
+from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
+from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
+from defectscout.workflow.learn.checks import MergedByPrediction, MergedInto, by_doubt
+from defectscout.workflow.learn.ending import Spent, calls_left, decide
+from defectscout.workflow.learn.first import first_questions
+from defectscout.workflow.learn.learner import (
+    SNAPSHOTS,
+    Learner,
+    is_familiar,
+    starting_surrogate,
+    tuned_surrogate,
+    write_frames,
+)
+from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
+from defectscout.workflow.learn.rounds import (
+    CHECK,
+    Asked,
+    LearnRecord,
+    Predicted,
+    Round,
+    calls_of,
+    read_records,
+    tasks_of,
+    write_record,
+)
+from defectscout.workflow.learn.scouting import energy_offset, scout_round
+from defectscout.workflow.learn.strategies import strategy
+from defectscout.workflow.learn.strategies.wording import within_budget
+from defectscout.workflow.learn.view import (
+    Answers,
+    found_before,
+    is_unfinished,
+    read_answers,
+    round_view,
+    sampling_members,
+    scouting_starts,
+)
+from defectscout.workflow.record import TaskKey
+from defectscout.workflow.stages.sampling import sampling_structures
+
+LOWER = 0.02
+"""eV. An energy that is not lower by more than this is no news."""
+
+
+def learn(
+    campaign: Campaign,
+    defects: Sequence[Defect],
+    formula: str,
+    reused: Sequence[LabelledFrame],
+    borrowed: Mapping[str, Sequence[SamplingStructure]],
+    progress: Progress,
+) -> None:
+    """Run the loop for every defect, one after the other; what one has taught serves the next.
+
+    Defects of one charge state share their answers. Another charge state has another surface, and only starts
+    from the surrogate of the nearest one that was searched before.
+
+    Args:
+        campaign: the open campaign.
+        defects: the defects.
+        formula: of the host.
+        reused: frames of related hosts.
+        borrowed: further starts of a defect, by its label.
+        progress: told about the work.
+    """
+    for defect in defects:
+        learner = Learner(
+            campaign=campaign,
+            defect=defect,
+            others=tuple(one for one in defects if one is not defect and one.charge == defect.charge),
+            formula=formula,
+            starts=(*sampling_structures(campaign, defect), *borrowed.get(defect.label, ())),
+            base=starting_surrogate(campaign, defects, defect),
+            reused=tuple(frame for frame in reused if frame.origin.charge == defect.charge),
+            progress=progress,
+        )
+        while not _has_ended(learner, defects):
+            _step(learner, defects)
+
+
+def _has_ended(learner: Learner, defects: Sequence[Defect]) -> bool:
+    """Whether the loop has come to its end. One that ended with its budget goes on when it is given more."""
+    campaign, defect = learner.campaign, learner.defect
+    record = read_records(campaign).get(defect.label)
+    if record is None or record.ending is None:
+        return False
+    if record.ending in (Ending.QUIET, Ending.NOTHING_LEFT) or _is_spent(campaign, defects, record):
+        leave_unfinished(campaign, defect, record)
+        return True
+    take_up_again(campaign, defect, record)
+    write_record(campaign, defect.label, replace(record, ending=None))
+    return False
+
+
+def _is_spent(campaign: Campaign, defects: Sequence[Defect], record: LearnRecord) -> bool:
+    return decide(record, True, _spent(campaign, defects), campaign.settings.learn).ending is not None
+
+
+def _step(learner: Learner, defects: Sequence[Defect]) -> None:
+    """Whatever comes next: answer the round that is open, or begin another, or end."""
+    campaign, defect = learner.campaign, learner.defect
+    record = read_records(campaign).get(defect.label, LearnRecord(started_from=learner.base))
+    if record.rounds and not record.rounds[-1].answered:
+        _answer(learner, record, record.rounds[-1])
+        return
+    settings, answers = campaign.settings.learn, read_answers(campaign, defect)
+    spent = _spent(campaign, defects)
+    decision = decide(
+        record, is_unfinished(answers, record.rounds[-1] if record.rounds else None, settings.window), spent, settings
+    )
+    if decision.ending is not None:
+        _close(learner, record, decision.ending)
+    elif decision.check:
+        _begin_check(learner, record, answers, calls_left(spent, settings))
+    elif not record.rounds or record.is_first_cut:
+        _begin_first(learner, record, answers, calls_left(spent, settings))
+    else:
+        _begin_round(learner, record, answers, calls_left(spent, settings))
+
+
+def _spent(campaign: Campaign, defects: Sequence[Defect]) -> Spent:
+    records = read_records(campaign)
+    calls = sum(calls_of(tasks_of(campaign, defect.label)) for defect in defects)
+    return Spent(calls, sum(record.seconds for record in records.values()) / 3600)
+
+
+def _begin_first(learner: Learner, record: LearnRecord, answers: Answers, budget: int | None) -> None:
+    """Ask what an untouched surrogate is not trusted with: sampling structures as they stand."""
+    familiar = is_familiar(learner, record.started_from)
+    questions = first_questions(learner.defect, learner.starts, learner.campaign.settings.learn, familiar=familiar)
+    before = record.rounds[0] if record.rounds else Round(0, "", 0, (), ())
+    tasks = tasks_of(learner.campaign, learner.defect.label)
+    finished = {(task.key.stage, task.key.label) for task in tasks if task.state.is_finished}
+    kept = tuple(one for one in before.asked if (one.stage, one.task) in finished)
+    left = [question for question in questions if question.label not in {one.label for one in kept}]
+    allowed = within_budget(left, budget)
+    asked = (*kept, *_asked(learner, allowed, 0, None))
+    item = replace(before, asked=asked, lowest_before=answers.lowest, answered=False, cut=len(allowed) < len(left))
+    say.round_begins(learner, item)
+    _store(learner, record, item, questions)
+
+
+def _begin_round(learner: Learner, record: LearnRecord, answers: Answers, budget: int | None) -> None:
+    """Tune, scout, and choose what to ask."""
+    campaign, defect = learner.campaign, learner.defect
+    number = len(record.rounds)
+    clock = time.monotonic()
+    model = tuned_surrogate(learner, record, f"round-{number:02d}", number)
+    tuned = time.monotonic()
+    scouts = model or record.started_from
+    surrogate = learner.load(scouts)
+    scouted = scout_round(
+        surrogate,
+        defect,
+        scouting_starts(learner.starts, answers),
+        energy_offset(surrogate, defect, answers.frames),
+        campaign.settings.scouting,
+        campaign.settings.minima,
+    )
+    snapshots = [surrogate, *_earlier(learner, record, scouts)]
+
+    def spread(structures: Sequence[Atoms]) -> FloatArray:
+        return force_spread(snapshots, [with_charge(atoms, defect.charge) for atoms in structures])
+
+    view = round_view(campaign, defect, number, scouted, answers, spread, budget)
+    questions = strategy(campaign.settings.learn.ask, campaign.settings.minima).questions(view)
+    item = Round(
+        number=number,
+        model=scouts,
+        surrogate_calls=scouted.calls,
+        predicted=_in_short(view),
+        asked=_asked(learner, questions, number, view),
+        lowest_before=answers.lowest,
+        tuning_seconds=tuned - clock,
+        scouting_seconds=time.monotonic() - tuned,
+    )
+    say.round_begins(learner, item)
+    _store(learner, replace(record, model=model), item, questions)
+
+
+def _earlier(learner: Learner, record: LearnRecord, current: str) -> list[Surrogate]:
+    """Surrogates of the rounds before, newest first; the one that the loop started from, if there are no others."""
+    models = dict.fromkeys(item.model for item in reversed(record.rounds) if item.model)
+    names = list(models)[:SNAPSHOTS] or [record.started_from]
+    return [learner.load(model) for model in names if model != current]
+
+
+def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget: int | None) -> None:
+    """Have the reference alone relax those sampling structures whose outcome changed the most between rounds."""
+    campaign = learner.campaign
+    tasks = tasks_of(campaign, learner.defect.label, (CHECK,))
+    done = {task.key.label for task in tasks if task.state.is_finished}
+    order = by_doubt(record, [start for start in learner.starts if start.label not in (UNPERTURBED, *done)])
+    wanted = campaign.settings.learn.checks - len(record.last_checked & done)
+    limit = campaign.settings.refinement.max_steps + 1
+    questions = [
+        Question(start.label, start.atoms, Kind.ALONE, limit, "a check on surprise") for start in order[:wanted]
+    ]
+    number = len(record.rounds)
+    asked = _asked(learner, within_budget(questions, budget), number, None, of_check=True)
+    item = Round(number, record.model, 0, (), asked, answers.lowest, of_check=True, cut=len(asked) < len(questions))
+    say.round_begins(learner, item)
+    _store(learner, record, item, questions)
+
+
+def _asked(
+    learner: Learner, questions: Sequence[Question], number: int, view: RoundView | None, *, of_check: bool = False
+) -> tuple[Asked, ...]:
+    """The questions as they are recorded."""
+    unfinished = view.unfinished if view is not None else {}
+    tasks = tasks_of(learner.campaign, learner.defect.label)
+    spent = {(task.key.stage, task.key.label): task.evaluations for task in tasks}
+    asked = []
+    for question in questions:
+        stage, task = task_of(question, number, unfinished, of_check=of_check)
+        minimum = _predicted_at(view, question)
+        asked.append(
+            Asked(
+                stage=stage,
+                task=task,
+                label=question.label,
+                members=sampling_members(minimum.minimum.members, learner.starts) if minimum else (question.label,),
+                kind=question.kind,
+                reason=question.reason,
+                predicted=minimum.minimum.energy if minimum else None,
+                spread=minimum.spread if minimum else None,
+                calls_before=spent.get((stage, task), 0),
+                max_calls=question.max_calls,
+            )
+        )
+    return tuple(asked)
+
+
+def _predicted_at(view: RoundView | None, question: Question) -> PredictedMinimum | None:
+    """The predicted minimum whose very structure is asked about."""
+    if view is None:
+        return None
+    return next((one for one in view.predicted if one.minimum.atoms == question.atoms), None)
+
+
+def _in_short(view: RoundView) -> tuple[Predicted, ...]:
+    return tuple(
+        Predicted(
+            label=one.minimum.representative,
+            members=one.minimum.members,
+            energy=one.minimum.energy,
+            bonds=tuple(str(bond) for bond in one.minimum.new_bonds),
+            known_as=one.known_as,
+        )
+        for one in view.predicted
+    )
+
+
+def _store(learner: Learner, record: LearnRecord, item: Round, questions: Sequence[Question]) -> None:
+    """Tasks first, then the round: a kill between the two leaves tasks that the same round adds again."""
+    structures = {question.label: question.atoms for question in questions}
+    add_tasks(learner.campaign, learner.defect, item.asked, structures)
+    write_record(learner.campaign, learner.defect.label, record.with_round(item))
+
+
+def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
+    """Have the questions of a round answered, and note whether there is news."""
+    campaign, defect = learner.campaign, learner.defect
+    clock = time.monotonic()
+    minima = campaign.settings.minima
+    known = found_before(campaign, defect, item)
+    surrogate = learner.load(item.model or record.started_from)
+
+    def merged_into(one: Asked) -> MergedInto | None:
+        if one.kind is Kind.POINT:
+            return None
+        frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
+        before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
+        return MergedByPrediction(surrogate, defect, known, campaign.settings.scouting, minima, before)
+
+    answer_round(campaign, defect, item, surrogate, merged_into, learner.progress)
+    after = read_answers(campaign, defect)
+    surprises = _surprises(item, after) if item.of_check else ()
+    done = replace(
+        item,
+        answered=True,
+        news=bool(surprises) if item.of_check else _is_news(item, after),
+        surprises=surprises,
+        cut=item.cut or (item.of_check and not _are_finished(campaign, defect, item)),
+        asking_seconds=item.asking_seconds + time.monotonic() - clock,
+    )
+    say.round_answered(learner, done, after)
+    write_record(campaign, defect.label, record.with_round(done))
+
+
+def _is_news(item: Round, after: Answers) -> bool:
+    """Whether an answer is lower than everything before this round."""
+    lowest = after.lowest
+    return lowest is not None and (item.lowest_before is None or lowest < item.lowest_before - LOWER)
+
+
+def _are_finished(campaign: Campaign, defect: Defect, item: Round) -> bool:
+    asked = {one.task for one in item.asked}
+    return all(t.state.is_finished for t in tasks_of(campaign, defect.label, (CHECK,)) if t.key.label in asked)
+
+
+def _surprises(item: Round, after: Answers) -> tuple[str, ...]:
+    """Relaxations of a check that have found a minimum that the loop had not."""
+    checked = {one.task for one in item.asked}
+    return tuple(minimum.representative for minimum in after.found if checked.issuperset(minimum.members))
+
+
+def _close(learner: Learner, record: LearnRecord, ending: Ending) -> None:
+    """Learn from the last answers, too, so that the surrogate that is kept knows everything; then end."""
+    campaign = learner.campaign
+    model = record.model
+    if tasks_of(campaign, learner.defect.label):
+        number = len(record.rounds)
+        model = tuned_surrogate(learner, record, f"final-{number:02d}", number)
+        if model:
+            write_frames(learner, campaign.folder / model)
+    closed = replace(record, ending=ending, model=model)
+    write_record(campaign, learner.defect.label, closed)
+    say.loop_ended(learner, closed)

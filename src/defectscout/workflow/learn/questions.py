@@ -1,0 +1,100 @@
+"""What the loop asks the reference, and what a strategy knows when it chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from ase import Atoms
+
+from defectscout.core.defect import Defect, Minimum
+from defectscout.core.frames import FloatArray, Frame
+from defectscout.workflow.learn.settings import LearnSettings
+
+Spread = Callable[[Sequence[Atoms]], FloatArray]
+"""For each structure the largest spread of the force on an atom, eV/Å: how unsure the surrogate is."""
+
+
+class Kind(StrEnum):
+    """How a question is answered."""
+
+    POINT = "point"  # one force call
+    CORRECTED = "corrected"  # the surrogate proposes each step, the reference corrects it
+    ALONE = "alone"  # relaxed by the reference alone
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A structure that the reference is asked about.
+
+    Attributes:
+        label: the sampling structure or minimum that it comes from; unique among the questions of a round.
+        atoms: the structure.
+        kind: how it is answered.
+        max_calls: force calls that it may take now; a relaxation goes on in a later round.
+        reason: why it is asked, for the log.
+    """
+
+    label: str
+    atoms: Atoms
+    kind: Kind
+    max_calls: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictedMinimum:
+    """A minimum on the surface of the surrogate of this round.
+
+    Attributes:
+        minimum: structure, energy on the surrogate's surface (eV), and the structures that led to it.
+        spread: how unsure the surrogate is of its forces there, eV/Å.
+        known_as: representative of the reference minimum that it is; empty if it is new.
+        asked: whether the reference has evaluated this very structure (by fingerprint) in an earlier round.
+    """
+
+    minimum: Minimum
+    spread: float
+    known_as: str
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundView:
+    """What a strategy knows when it chooses the questions of a round.
+
+    Attributes:
+        defect: which one.
+        number: of the round, from 1; round 0 asks the sampling structures.
+        predicted: minima on the surrogate's surface, lowest first, energies on the scale of the reference.
+        trajectories: frames of each scouting relaxation of this round, by the label of its start.
+        answered: every structure that the reference has evaluated for this defect, with its prediction.
+        found: minima on the reference's surface so far, lowest first.
+        unfinished: relaxations that the reference has begun and not ended: label, and their last frame.
+        spread: how unsure the surrogate is of any structure.
+        calls_left: force calls that the budget leaves; None without a limit.
+        settings: of the loop.
+    """
+
+    defect: Defect
+    number: int
+    predicted: tuple[PredictedMinimum, ...]
+    trajectories: Mapping[str, tuple[Frame, ...]]
+    answered: tuple[Frame, ...]
+    found: tuple[Minimum, ...]
+    unfinished: Mapping[str, Frame]
+    spread: Spread
+    calls_left: int | None
+    settings: LearnSettings
+
+
+class Strategy(Protocol):
+    """Chooses what to ask."""
+
+    def questions(self, view: RoundView) -> tuple[Question, ...]:
+        """The questions of a round, the most useful first; empty if there is nothing left to ask.
+
+        A question whose label is in `view.unfinished` goes on with that relaxation.
+        """

@@ -1,0 +1,54 @@
+"""What the loop tells the reader while it runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from defectscout.evaluation.trust import Ending
+from defectscout.workflow.learn.learner import Learner
+from defectscout.workflow.learn.questions import Kind
+from defectscout.workflow.learn.rounds import LearnRecord, Round
+from defectscout.workflow.learn.view import Answers
+
+_KINDS = {
+    Kind.POINT: ("a single point", "{} single points"),
+    Kind.CORRECTED: ("a corrected relaxation", "{} corrected relaxations"),
+    Kind.ALONE: ("a relaxation by the reference alone", "{} relaxations by the reference alone"),
+}
+
+
+def round_begins(learner: Learner, item: Round) -> None:
+    """What the surrogate has found, and what is asked."""
+    counts = Counter(one.kind for one in item.asked)
+    asks = ", ".join(_KINDS[kind][0] if count == 1 else _KINDS[kind][1].format(count) for kind, count in counts.items())
+    head = f"{learner.defect.label} round {item.number}"
+    if item.of_check:
+        labels = ", ".join(one.label for one in item.asked) or "nothing: no sampling structure is left"
+        learner.progress.message(f"{head}, a check on surprise: the reference alone relaxes {labels}")
+        return
+    new = sum(not one.known_as for one in item.predicted)
+    found = f"{len(item.predicted)} surrogate minima, {new} of them new; " if item.number else ""
+    learner.progress.message(f"{head}: {found}asks for {asks or 'nothing'}")
+
+
+def round_answered(learner: Learner, item: Round, after: Answers) -> None:
+    """What the answers have brought."""
+    if after.lowest is None:
+        return
+    if item.lowest_before is None:
+        text = f"lowest energy so far {after.lowest:.3f} eV"
+    elif item.news:
+        text = f"lower by {item.lowest_before - after.lowest:.3f} eV" if not item.of_check else "a new minimum"
+    else:
+        text = "nothing lower" if not item.of_check else "no surprise"
+    learner.progress.message(
+        f"{learner.defect.label} round {item.number}: {text}; {len(after.found)} minima, {after.calls} force calls"
+    )
+
+
+def loop_ended(learner: Learner, record: LearnRecord) -> None:
+    """That the loop has ended; the answer says how far it is to be trusted."""
+    if record.ending in (Ending.QUIET, Ending.NOTHING_LEFT):
+        learner.progress.message(f"{learner.defect.label}: the loop ends, since nothing new and lower came")
+    else:
+        learner.progress.warn(f"{learner.defect.label}: the loop ends with its budget, not with an answer that stood")

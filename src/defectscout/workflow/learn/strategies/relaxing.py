@@ -1,0 +1,40 @@
+"""The corrected relaxations of a round in which single points are asked as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
+from defectscout.workflow.learn.strategies.situation import Situation
+from defectscout.workflow.learn.strategies.wording import at_minimum, going_on
+
+DOUBTFUL: Final = 0.3
+"""eV/Å. Where networks of different rounds disagree by more than this on a force, a minimum may not be one: in V_Cd
+of CdSe one that was predicted 0.15 eV above the lowest was 4.9 eV above it."""
+
+FIRST_LOOK: Final = 2
+"""Force calls that such a minimum gets; in the next round the relaxation goes on, if it is still worth it."""
+
+
+def relaxations(
+    view: RoundView, state: Situation, is_ready: Callable[[PredictedMinimum], bool]
+) -> tuple[list[Question], tuple[PredictedMinimum, ...]]:
+    """Go on with what has been begun; with what is left of `settings.relaxations`, begin the lowest new minima.
+
+    Args:
+        view: the round.
+        state: what is new and what has been begun.
+        is_ready: whether a predicted minimum is trusted enough to relax from it.
+
+    Returns:
+        The questions, and the new minima that were not chosen.
+    """
+    most, calls = view.settings.relaxations, view.settings.relaxation_calls
+    asked = going_on(view, state, Kind.CORRECTED, calls, most)
+    free = max(0, most - len(asked))
+    chosen = [predicted for predicted in state.new if state.is_within(predicted) and is_ready(predicted)][:free]
+    for predicted in chosen:
+        first = calls if predicted.asked or predicted.spread <= DOUBTFUL else min(FIRST_LOOK, calls)
+        asked.append(at_minimum(view, state, predicted, Kind.CORRECTED, first, asked))
+    return asked, tuple(predicted for predicted in state.new if not any(predicted is other for other in chosen))

@@ -1,0 +1,443 @@
+"""What the loop records of its rounds, what it reads from that, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import model
+from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
+from defectscout.core.frames import Frame, Prediction, RelaxationState
+from defectscout.evaluation.trust import Ending
+from defectscout.minima.settings import MinimaSettings
+from defectscout.relaxation.fire import FireState
+from defectscout.relaxation.records import Checkpoint
+from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.surrogates.base import SurrogateInfo
+from defectscout.workflow.campaign import Campaign, open_campaign, source_of
+from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
+from defectscout.workflow.learn.checks import RIGHT_FRAMES, MergedByPrediction, by_doubt, merged_by_fingerprint
+from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide
+from defectscout.workflow.learn.judging import judged
+from defectscout.workflow.learn.questions import Kind
+from defectscout.workflow.learn.rounds import (
+    Asked,
+    LearnRecord,
+    Predicted,
+    Round,
+    read_records,
+    write_record,
+)
+from defectscout.workflow.learn.scouting import Scouted
+from defectscout.workflow.learn.settings import LearnSettings
+from defectscout.workflow.learn.view import LEFT, found_before, is_unfinished, read_answers, round_view
+from defectscout.workflow.record import TaskKey
+from defectscout.workflow.settings import SearchSettings, merge
+from minima.vacancy_cases import CUBIC, breathing, dimer, vacancy
+
+APART = MinimaSettings()
+SETTINGS = merge(SearchSettings(), {"strategy": "learn", "reference": {"name": model("reference")}}, "test")
+
+
+@pytest.fixture(scope="module")
+def defect() -> Defect:
+    return vacancy(CUBIC)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path, model_host: Path) -> Iterator[Campaign]:
+    with open_campaign(tmp_path / "out", SETTINGS, source_of(str(model_host))) as campaign:
+        yield campaign
+
+
+def asked(stage: str, task: str, kind: Kind = Kind.CORRECTED, **more: object) -> Asked:
+    plain = Asked(stage, task, task.rpartition("/")[2], (task,), kind, "asked", None, None, 0, 12)
+    return replace(plain, **more)  # type: ignore[arg-type]
+
+
+def rounds(kinds: str) -> tuple[Round, ...]:
+    """A letter for each round: first, news, quiet, empty (nothing to ask), check, surprise, half a check (cut)."""
+    one = (asked("ask", "r01/Dimer", Kind.POINT),)
+    made = []
+    for number, kind in enumerate(kinds):
+        made.append(
+            Round(
+                number=number,
+                model="" if kind == "f" else f"learn/v_Cd_0/round-{number:02d}",
+                surrogate_calls=0,
+                predicted=(),
+                asked=() if kind == "e" else one,
+                answered=True,
+                news=kind in "fns",
+                of_check=kind in "csh",
+                cut=kind == "h",
+            )
+        )
+    return tuple(made)
+
+
+def record(kinds: str) -> LearnRecord:
+    return LearnRecord(rounds=rounds(kinds))
+
+
+LOOPS = st.text("nqecsh", max_size=8).map(lambda text: "f" + text)
+
+
+# the record
+
+
+@given(LOOPS, st.sampled_from([None, *Ending]), st.floats(allow_nan=False) | st.just(float("nan")))
+def test_a_record_is_read_as_it_was_written(kinds: str, ending: Ending | None, spread: float) -> None:
+    from defectscout.workflow.learn.rounds import _RECORDS
+
+    item = replace(rounds(kinds)[-1], asked=(asked("reference", "Dimer", spread=spread, predicted=-1.5),))
+    predicted = (Predicted("Dimer", ("Dimer", "Rattled"), -1.5, ("S–S 2.10 Å",), ""),)
+    told = replace(record(kinds), ending=ending, model="learn/v_Cd_0/final-03").with_round(
+        replace(item, predicted=predicted)
+    )
+    again = _RECORDS.validate_json(_RECORDS.dump_json({"v_Cd_0": told}))["v_Cd_0"]
+    assert repr(again) == repr(told)  # NaN is not equal to itself
+
+
+def test_records_of_several_defects_stand_beside_each_other(campaign: Campaign) -> None:
+    assert read_records(campaign) == {}
+    write_record(campaign, "v_Cd_0", record("fn"))
+    write_record(campaign, "v_Cd_-2", record("f"))
+    write_record(campaign, "v_Cd_0", record("fnq"))
+    assert read_records(campaign) == {"v_Cd_0": record("fnq"), "v_Cd_-2": record("f")}
+
+
+def test_a_round_replaces_the_one_of_its_number() -> None:
+    told = record("fn")
+    done = replace(told.rounds[1], news=False)
+    assert told.with_round(done).rounds == (told.rounds[0], done)
+    assert len(told.with_round(replace(done, number=2)).rounds) == 3
+
+
+@given(LOOPS)
+def test_quiet_rounds_are_those_since_the_last_news_that_were_no_checks(kinds: str) -> None:
+    since = kinds[max(kinds.rfind(letter) for letter in "fns") + 1 :]
+    assert record(kinds).quiet_rounds == sum(letter in "qe" for letter in since)
+
+
+@given(LOOPS)
+def test_a_whole_check_is_one_that_comes_last_without_a_surprise(kinds: str) -> None:
+    assert record(kinds).is_checked == kinds.endswith("c")
+    trailing = len(kinds) - len(kinds.rstrip("ch"))
+    assert bool(record(kinds).last_checked) == bool(trailing)
+
+
+# the end
+
+
+@given(
+    LOOPS,
+    st.booleans(),
+    st.integers(0, 20),
+    st.floats(0, 5),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.sampled_from([None, 5, 10]),
+    st.sampled_from([None, 2.0]),
+    st.integers(0, 2),
+)
+def test_the_loop_ends_when_it_should(
+    kinds: str,
+    unfinished: bool,
+    calls: int,
+    hours: float,
+    patience: int,
+    max_rounds: int,
+    max_calls: int | None,
+    max_hours: float | None,
+    checks: int,
+) -> None:
+    settings = LearnSettings(
+        patience=patience, max_rounds=max_rounds, max_force_calls=max_calls, max_hours=max_hours, checks=checks
+    )
+    told = record(kinds)
+    decision = decide(told, unfinished, Spent(calls, hours), settings)
+    is_spent = (max_calls is not None and calls >= max_calls) or (max_hours is not None and hours >= max_hours)
+    quiet = told.quiet_rounds >= patience and not unfinished
+    settled = quiet or kinds.endswith("e")
+    if decision.ending in (Ending.QUIET, Ending.NOTHING_LEFT):
+        assert told.is_checked or (settled and not checks)
+        assert (decision.ending is Ending.QUIET) or "e" in kinds
+    if decision.check:
+        assert settled
+        assert not is_spent
+        assert checks
+    if is_spent:
+        assert decision.ending is not None
+    if decision.ending is Ending.MAX_ROUNDS:
+        assert sum(letter in "nqe" for letter in kinds) >= max_rounds
+        assert not settled
+    if decision == Decision():
+        assert sum(letter in "nqe" for letter in kinds) < max_rounds
+        assert not told.is_checked
+        assert not settled
+
+
+def test_a_loop_that_has_not_begun() -> None:
+    nothing = LearnRecord()
+    assert decide(nothing, False, Spent(0, 0.0), LearnSettings()) == Decision()
+    spent = LearnSettings(max_force_calls=3)
+    assert decide(nothing, False, Spent(3, 0.0), spent).ending is Ending.MAX_FORCE_CALLS
+
+
+@given(st.integers(0, 20), st.integers(1, 20))
+def test_the_budget_is_never_below_nothing(calls: int, most: int) -> None:
+    assert calls_left(Spent(calls, 0.0), LearnSettings()) is None
+    left = calls_left(Spent(calls, 0.0), LearnSettings(max_force_calls=most))
+    assert left == max(0, most - calls)
+
+
+# what the record says of the answers
+
+
+def frame(atoms: Atoms, energy: float, force: float = 0.01, step: int = 0) -> Frame:
+    forces = np.zeros((len(atoms), 3))
+    forces[0, 0] = force
+    return Frame(atoms, Prediction(energy, forces), step)
+
+
+def answered(
+    campaign: Campaign,
+    defect: Defect,
+    stage: str,
+    label: str,
+    end: Atoms,
+    energy: float,
+    state: RelaxationState = RelaxationState.CONVERGED,
+    reason: str = "",
+) -> None:
+    """A task with one frame."""
+    key = TaskKey(stage, defect.label, label)
+    campaign.record.add_tasks(stage, defect.label, [(label, end)])
+    if state is not RelaxationState.FAILED:
+        zeros = np.zeros((len(end), 3))
+        checkpoint = Checkpoint(frame(end, energy), FireState(zeros, 0.1, 0.1, 0), energy)
+        campaign.record.write_steps([(key, checkpoint)], seconds=0.0)
+    if state.is_finished:
+        campaign.record.finish(key, state, reason, 1)
+
+
+def test_answers(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
+    answered(campaign, defect, "reference", "Dimer_from_r1", dimer(defect), -1.0)
+    answered(campaign, defect, "check", "Rattled", dimer(defect), -1.0)
+    answered(campaign, defect, "reference", "a_from_r1", dimer(defect, length=2.4), -0.2, RelaxationState.RUNNING)
+    answered(campaign, defect, "reference", "b_from_r1", dimer(defect, length=2.5), 0.1, RelaxationState.FAILED)
+    answered(campaign, defect, "ask", "r01/c", dimer(defect, length=3.3), 0.3)
+    answered(campaign, defect, "ask", "r01/d", dimer(defect, length=3.4), 0.3, RelaxationState.FAILED)
+    answers = read_answers(campaign, defect)
+    assert [minimum.members for minimum in answers.found] == [("Dimer_from_r1", "Rattled"), (UNPERTURBED,)]
+    assert (len(answers.frames), answers.calls) == (5, 7)
+    assert (list(answers.unfinished), list(answers.ended), len(answers.refused)) == (["a_from_r1"], ["b_from_r1"], 1)
+    assert (answers.lowest, answers.lowest_relaxed) == (-1.0, -1.0)
+    check = Round(5, "", 0, (), (asked("check", "Rattled", Kind.ALONE),), of_check=True)
+    assert [minimum.members for minimum in found_before(campaign, defect, check)] == [
+        ("Dimer_from_r1",),
+        (UNPERTURBED,),
+    ]
+    assert is_unfinished(answers, None, window=1.0)
+    assert not is_unfinished(answers, None, window=0.5)
+
+
+def test_a_minimum_that_was_only_asked_about_keeps_the_loop_going(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
+    answers = read_answers(campaign, defect)
+    minimum = Predicted("Dimer", ("Dimer",), 0.3, (), "")
+    point = asked("ask", "r01/Dimer", Kind.POINT)
+    last = Round(1, "m", 0, (minimum,), (point,), answered=True)
+    assert is_unfinished(answers, last, window=0.5)
+    assert not is_unfinished(answers, last, window=0.2)
+    assert not is_unfinished(answers, replace(last, predicted=(replace(minimum, known_as=UNPERTURBED),)), window=0.5)
+    assert not is_unfinished(answers, replace(last, asked=()), window=0.5)
+
+
+def predicted_as(campaign: Campaign, defect: Defect, *minima: Minimum) -> list[tuple[str, bool]]:
+    """What each is known as, and whether it was asked, in the order of the energies."""
+    scouted = Scouted((), {}, minima, (), 0)
+    answers = read_answers(campaign, defect)
+    view = round_view(campaign, defect, 2, scouted, answers, lambda structures: np.zeros(len(structures)), None)
+    return [(one.known_as, one.asked) for one in view.predicted]
+
+
+def test_what_is_known_of_predicted_minima(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
+    answered(campaign, defect, "reference", "Dimer_from_r1", dimer(defect), -1.0)
+    answered(campaign, defect, "reference", "b_from_r1", dimer(defect, length=2.3), 0.1, RelaxationState.FAILED)
+    answered(campaign, defect, "ask", "r01/d", dimer(defect, length=3.4), 0.3, RelaxationState.FAILED)
+    home = Minimum("Dimer_from_r1", ("Dimer_from_r1",), dimer(defect), -1.1)
+    alike = Minimum("Dimer", ("Dimer",), dimer(defect, (2, 3)), -1.05)
+    assert predicted_as(campaign, defect, home, alike) == [("Dimer_from_r1", True)] * 2
+    assert predicted_as(campaign, defect, alike) == [("Dimer_from_r1", True)]
+    failed = Minimum("b", ("b",), dimer(defect, length=2.3), -0.9)
+    refused = Minimum("d", ("d",), dimer(defect, length=3.4), -0.5)
+    new = Minimum("n", ("n",), breathing(defect, 0.25), -0.4)
+    assert predicted_as(campaign, defect, failed, refused, new) == [("b_from_r1", False), ("", True), ("", False)]
+
+
+def test_two_minima_of_the_surrogate_are_two_however_alike_they_look(campaign: Campaign, defect: Defect) -> None:
+    """Their energies are of one surface, and one of them is where it takes the known one."""
+    answered(campaign, defect, "reference", "Dimer_from_r1", dimer(defect), -1.0)
+    home = Minimum("Dimer_from_r1", ("Dimer_from_r1",), dimer(defect), -1.1)
+    other = Minimum("Rattled", ("Rattled",), dimer(defect, (2, 3)), -0.8)
+    assert predicted_as(campaign, defect, home, other) == [("Dimer_from_r1", True), ("", True)]
+
+
+# relaxations that stop early
+
+
+def test_merging_needs_fingerprint_energy_and_force(defect: Defect) -> None:
+    known = [Minimum("Dimer", ("Dimer",), dimer(defect), -1.0), Minimum("Twin", ("Twin",), dimer(defect), -0.7)]
+    merged = merged_by_fingerprint(defect, known, APART)
+    assert merged(frame(dimer(defect, (2, 3)), -1.0)) == "Dimer"
+    assert merged(frame(dimer(defect, (2, 3)), -0.69)) == "Twin"
+    assert merged(frame(dimer(defect), -0.85)) == ""
+    assert merged(frame(dimer(defect), -1.0, force=0.2)) == ""
+    assert merged(frame(breathing(defect), -1.0)) == ""
+    assert merged_by_fingerprint(defect, [], APART)(frame(dimer(defect), -1.0)) == ""
+
+
+class Springs:
+    """A surrogate that draws every structure to the nearest of some others; each has an energy of its own."""
+
+    def __init__(self, minima: list[tuple[Atoms, float]], error: float = 0.0) -> None:
+        self.minima, self.error = minima, error
+        self.info = SurrogateInfo("springs", "tests", "", "", frozenset())
+
+    def predict(self, structures: list[Atoms]) -> list[Prediction]:
+        return [self.said(atoms) for atoms in structures]
+
+    def said(self, atoms: Atoms) -> Prediction:
+        away = [atoms.positions - end.positions for end, _ in self.minima]
+        nearest = int(np.argmin([np.linalg.norm(one) for one in away]))
+        forces = -2.0 * away[nearest]
+        forces[0, 1] += self.error
+        return Prediction(float((away[nearest] ** 2).sum()) + self.minima[nearest][1], forces)
+
+
+def towards(end: Atoms, distance: float, energy: float = 0.0) -> Frame:
+    """What the reference says on the way there: the springs are right about its forces."""
+    atoms = end.copy()
+    atoms.positions[:4] += distance / 2
+    said = Springs([(end, energy)]).said(atoms)
+    return Frame(atoms, said, 0)
+
+
+@pytest.fixture
+def surrogate(defect: Defect) -> Springs:
+    return Springs([(dimer(defect), 0.0), (breathing(defect), 1.0)])
+
+
+RELAXATION = RelaxationSettings(force=0.01)
+
+
+def by_prediction(defect: Defect, surrogate: Springs, **more: object) -> MergedByPrediction:
+    known = [Minimum("Dimer", ("Dimer",), dimer(defect), -1.0)]
+    return MergedByPrediction(surrogate, defect, known, RELAXATION, APART, **more)  # type: ignore[arg-type]
+
+
+def test_a_surrogate_that_is_right_about_the_path_says_where_it_ends(defect: Defect, surrogate: Springs) -> None:
+    merged = by_prediction(defect, surrogate)
+    said = [merged(towards(dimer(defect), 0.5 - 0.1 * step)) for step in range(RIGHT_FRAMES)]
+    assert said == [""] * (RIGHT_FRAMES - 1) + ["Dimer"]
+
+
+def test_a_basin_that_is_not_known_is_followed_to_its_end(defect: Defect, surrogate: Springs) -> None:
+    merged = by_prediction(defect, surrogate)
+    assert {merged(towards(breathing(defect), 0.5)) for _ in range(6)} == {""}
+
+
+def test_ends_that_look_alike_but_differ_in_energy_are_two(defect: Defect) -> None:
+    """As in merging on the reference's surface."""
+    twin = dimer(defect)
+    twin.positions += 0.4  # the same fingerprint; for the springs another place
+    merged = by_prediction(defect, Springs([(dimer(defect), 0.0), (twin, 0.2)]))
+    assert {merged(towards(twin, 0.2)) for _ in range(6)} == {""}
+
+
+def test_a_surrogate_that_is_wrong_about_the_path_has_no_say(defect: Defect) -> None:
+    wrong = Springs([(dimer(defect), 0.0)], error=0.2)
+    merged = by_prediction(defect, wrong)
+    assert {merged(towards(dimer(defect), 0.5)) for _ in range(6)} == {""}
+
+
+def test_an_interrupted_check_goes_on_with_what_it_knew(defect: Defect, surrogate: Springs) -> None:
+    frames = [towards(dimer(defect), 0.5 - 0.1 * step) for step in range(RIGHT_FRAMES)]
+    assert by_prediction(defect, surrogate, earlier=frames[:-1])(frames[-1]) == "Dimer"
+    assert by_prediction(defect, surrogate, earlier=frames[1:-1])(frames[-1]) == ""
+
+
+def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:
+    def item(number: int, **energies: float) -> Round:
+        minima = tuple(Predicted(label, (label,), energy, (), "") for label, energy in energies.items())
+        return replace(rounds("fn")[1], number=number, predicted=minima)
+
+    told = LearnRecord(rounds=(item(1, a=0.0, b=-1.0, c=0.5), item(2, a=0.1, b=-3.0, c=0.5)))
+    starts = [SamplingStructure(label, defect.atoms) for label in "dcba"]
+    assert [start.label for start in by_doubt(told, starts)] == ["b", "a", "c", "d"]
+
+
+# what is left, and what an answer is made of
+
+
+def test_what_is_left_can_be_taken_up_again(campaign: Campaign, defect: Defect) -> None:
+    running = RelaxationState.RUNNING
+    answered(campaign, defect, "reference", "a_from_r1", dimer(defect), -1.0, running)
+    answered(campaign, defect, "check", "Rattled", dimer(defect), -0.9, running)
+    answered(campaign, defect, "reference", "b_from_0", dimer(defect), -0.8, running)  # of another charge state
+    campaign.record.add_tasks("reference", defect.label, [("c_from_r1", defect.atoms)])
+    questions = (asked("reference", "a_from_r1"), asked("reference", "c_from_r1"), asked("check", "Rattled"))
+    told = LearnRecord(rounds=(Round(1, "m", 0, (), questions, answered=True),), ending=Ending.MAX_FORCE_CALLS)
+
+    def states() -> list[tuple[str, RelaxationState, str]]:
+        found = [*campaign.record.tasks("reference"), *campaign.record.tasks("check")]
+        return [(task.key.label, task.state, task.reason) for task in found]
+
+    before = states()
+    for _ in range(2):
+        leave_unfinished(campaign, defect, told)
+        assert [(label, reason) for label, _, reason in states()] == [
+            ("a_from_r1", LEFT), ("b_from_0", ""), ("c_from_r1", LEFT), ("Rattled", LEFT)
+        ]  # fmt: skip
+    assert read_answers(campaign, defect).found == ()
+    write_record(campaign, defect.label, told)
+    said = judged(campaign, defect)
+    assert said is not None
+    assert said.checks == 0
+    take_up_again(campaign, defect, told)
+    assert states() == before
+
+
+def test_a_relaxation_over_several_rounds_keeps_where_it_came_from(campaign: Campaign, defect: Defect) -> None:
+    """And what was predicted when it was asked for first."""
+    campaign.record.add_tasks("sampling", defect.label, [("Dimer", dimer(defect)), ("Rattled", defect.atoms)])
+    answered(campaign, defect, "reference", "Dimer_from_r1", dimer(defect), -1.0)
+    answered(campaign, defect, "check", "Rattled", dimer(defect), -1.0, RelaxationState.MERGED, "Dimer_from_r1")
+    first = asked("reference", "Dimer_from_r1", members=("Dimer",), predicted=-0.4)
+    again = asked("reference", "Dimer_from_r1", calls_before=12)
+    minimum = Predicted("Dimer", ("Dimer", "Dimer_from_r1"), -1.0, (), "Dimer_from_r1")
+    check = asked("check", "Rattled", Kind.ALONE)
+    told = LearnRecord(
+        rounds=(
+            Round(1, "m", 0, (), (first,), answered=True),
+            Round(2, "m", 0, (minimum,), (again,), answered=True),
+            Round(3, "m", 0, (), (check,), answered=True, of_check=True),
+        ),
+        ending=Ending.QUIET,
+    )
+    write_record(campaign, defect.label, told)
+    (candidate,) = record_candidates(campaign, [defect])[defect.label].candidates
+    assert candidate.label == "Dimer_from_r1"
+    assert candidate.members == ("Dimer", "Rattled")
+    assert candidate.surrogate_energy == -0.4

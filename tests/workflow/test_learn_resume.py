@@ -1,0 +1,239 @@
+"""A learning search that is interrupted anywhere ends as it would have without."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defectscout.core.errors import CampaignError
+from defectscout.workflow import search as searching
+from defectscout.workflow.campaign import fork_campaign, read_campaign
+from defectscout.workflow.learn import campaign as learning
+from defectscout.workflow.learn import learner, loop, say
+from defectscout.workflow.learn.rounds import LearnRecord
+from defectscout.workflow.record import Record
+from defectscout.workflow.results import SearchResult
+from defectscout.workflow.search import search
+from defectscout.workflow.settings import changed, merge
+from defectscout.workflow.store import stored_models
+from workflow.learning_crystal import (
+    ThreadWorker,
+    Tuner,
+    begun,
+    gone_on,
+    learning_crystal,
+    records,
+    settings,
+    small,
+    tasks,
+    write_template,
+)
+
+TESTS = Path(__file__).parents[1]
+
+
+class Killed(BaseException):
+    """Stands for a kill at one point; nothing catches it."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _family() -> Iterator[None]:
+    with learning_crystal():
+        yield
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="module")
+def calls() -> list[int]:
+    """Answers of the reference's workers in the uninterrupted search."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(template: Path, calls: list[int], tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    before = ThreadWorker.answers
+    result = gone_on(begun(template, tmp_path_factory.mktemp("whole") / "mgs", small()))
+    calls.append(ThreadWorker.answers - before)
+    return result
+
+
+def killing(function: Callable[..., Any], number: int, *, after: bool) -> Callable[..., Any]:
+    """`function`, but its call of that number is the last, before it has done anything or after."""
+    count = 0
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == number and not after:
+            raise Killed
+        result = function(*arguments, **options)
+        if count == number:
+            raise Killed
+        return result
+
+    return call
+
+
+def is_killed(folder: Path) -> bool:
+    try:
+        gone_on(folder)
+    except Killed:
+        return True
+    return False
+
+
+def without_times(record: LearnRecord) -> LearnRecord:
+    rounds = (replace(item, tuning_seconds=0.0, scouting_seconds=0.0, asking_seconds=0.0) for item in record.rounds)
+    return replace(record, rounds=tuple(rounds), kept_as="")
+
+
+def check_same(folder: Path, result: SearchResult, expected: SearchResult) -> None:
+    theirs = tasks(expected.folder)
+    assert [(task.key, task.state, task.reason, task.evaluations) for task in tasks(folder)] == [
+        (task.key, task.state, task.reason, task.evaluations) for task in theirs
+    ]
+    for one, other in zip(tasks(folder), theirs, strict=True):
+        if other.initial_energy is not None:
+            ends = [task.as_relaxation().final for task in (one, other)]
+            assert ends[0].prediction.energy == pytest.approx(ends[1].prediction.energy, abs=1e-9)
+    told, before = records(folder), records(expected.folder)
+    assert {label: without_times(one) for label, one in told.items()} == {
+        label: without_times(one) for label, one in before.items()
+    }
+    assert (result.funnel, result["v_Mg_0"].trust) == (expected.funnel, expected["v_Mg_0"].trust)
+    assert [item.sampled_by for item in result.minima] == [item.sampled_by for item in expected.minima]
+
+
+KILLS: tuple[tuple[str, Any, str, int, bool], ...] = (
+    ("before the first round is in the record", loop, "write_record", 1, False),
+    ("before its first question", loop, "answer_round", 1, False),
+    ("among its answers", Record, "write_steps", 2, True),
+    ("between a last frame and its end", Record, "finish", 1, False),
+    ("between a point and its end", Record, "finish", 2, False),
+    ("before its news are in the record", loop, "write_record", 1, False),
+    ("in tuning", learner, "tune", 1, False),
+    ("after tuning", learner, "tune", 1, True),
+    ("in scouting", loop, "scout_round", 1, False),
+    ("between the tasks and their round", loop, "write_record", 1, False),
+    ("after the round is stored", loop, "_store", 1, True),
+    ("after all answers", loop, "answer_round", 1, True),
+    ("in the second round's relaxation", Record, "write_steps", 2, True),
+    ("between two of its frames", Record, "write_steps", 1, True),
+    ("at the beginning of the check", loop, "_begin_check", 1, True),
+    ("in the check", Record, "write_steps", 2, True),
+    ("before the end of the check", Record, "finish", 1, False),
+    ("in the last tuning", loop, "write_frames", 1, False),
+    ("before the end is in the record", loop, "write_record", 1, False),
+    ("after it", say, "loop_ended", 1, True),
+    ("before the candidates", learning, "record_candidates", 1, False),
+    ("before the store", learning, "keep", 1, False),
+    ("before the exports", searching, "export_result", 1, False),
+)
+"""In the order in which a search comes by, so that each run ends a little later."""
+
+
+def test_interrupted_everywhere(
+    template: Path, tmp_path: Path, whole: SearchResult, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No force call is spent twice, no question is asked twice, and the answer is the same."""
+    folder = begun(template, tmp_path / "mgs", small())
+    before = ThreadWorker.answers
+    for where, place, name, number, after in KILLS:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, killing(getattr(place, name), number, after=after))
+            assert is_killed(folder), f"the search was never {where}"
+    result = gone_on(folder)
+    assert ThreadWorker.answers - before == calls[0]
+    check_same(folder, result, whole)
+    assert len(stored_models()) == 1
+
+
+def test_other_budgets_are_no_other_search(whole: SearchResult, template: Path) -> None:
+    host = template.with_name("MgS.cif")
+    tuner = Tuner()
+    with learning_crystal(tuner):
+        again = search(host, whole.folder, small(learn={"max_rounds": 30, "max_force_calls": 900, "max_hours": 5.0}))
+    assert (again.funnel, tuner.calls) == (whole.funnel, [])
+    with pytest.raises(CampaignError, match=r"learn\.points was 2, now 3"):
+        search(host, whole.folder, small(learn={"points": 3}))
+    assert not changed(settings(strategy="scout"), settings(strategy="scout", learn={"points": 3}))
+
+
+@pytest.mark.parametrize("learn", [{"points": 1}, {"tuning": {"epochs": 3}}])
+def test_a_fork_with_other_settings_learns_anew(whole: SearchResult, learn: dict[str, Any]) -> None:
+    """Host, defect and sampling structures stay; everything that the loop asked goes."""
+    old, source = read_campaign(whole.folder)
+    fork = fork_campaign(whole.folder, merge(old, {"learn": learn}, "test"), source)
+    theirs, ours = Record(fork / "campaign.db"), Record(whole.folder / "campaign.db")
+    assert tasks(fork) == []
+    assert records(fork) == {}
+    for document in ("candidates", "reference"):
+        assert theirs.read_document(document) is None
+    for document in ("host", "defects", "sampling"):
+        assert theirs.read_document(document) == ours.read_document(document)
+    starts = [[task.key for task in record.tasks("sampling")] for record in (theirs, ours)]
+    assert starts[0] == starts[1]
+
+
+def test_scouting_once_and_learning_are_forks_of_each_other(whole: SearchResult) -> None:
+    old, source = read_campaign(whole.folder)
+    fork = fork_campaign(whole.folder, merge(old, {"strategy": "scout"}, "test"), source)
+    assert tasks(fork) == []
+    assert Record(fork / "campaign.db").read_document("sampling") is not None
+
+
+@pytest.mark.slow
+def test_kill_and_resume(template: Path, tmp_path: Path, whole: SearchResult) -> None:
+    """kill -9 of the whole process while the reference works in processes of its own."""
+    folder = begun(template, tmp_path / "killed", small())
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path[:0] = [{str(TESTS)!r}]\n"
+        "from pathlib import Path\n"
+        "from defectscout.relaxation.pool import Worker\n"
+        "from defectscout.relaxation import pool\n"
+        "from workflow.learning_crystal import gone_on, learning_crystal\n"
+        "if __name__ == '__main__':\n"
+        "    with learning_crystal():\n"
+        "        pool.Worker = Worker\n"
+        f"        gone_on(Path({str(folder)!r}))\n"
+    )
+    slowly = {**os.environ, "MODEL_CRYSTAL_DELAY": "0.05"}
+    process = subprocess.Popen([sys.executable, str(script)], env=slowly, start_new_session=True)
+    _wait_for_steps(folder / "campaign.db", 4, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 4 <= sum(task.evaluations for task in tasks(folder)) < whole.funnel.reference_calls
+    check_same(folder, gone_on(folder), whole)
+
+
+def _wait_for_steps(path: Path, steps: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the reference has answered that often, reading the record as a bystander."""
+    query = "SELECT SUM(evaluations) FROM tasks WHERE stage IN ('ask', 'reference', 'check')"
+    for _ in range(2400):
+        if process.poll() is not None:
+            raise AssertionError("the search ended before it could be killed")
+        time.sleep(0.05)
+        try:
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+                found = connection.execute(query).fetchone()[0]
+        except sqlite3.OperationalError:
+            continue
+        if found is not None and found >= steps:
+            return
+    raise AssertionError("the search never came to its questions")
