@@ -243,7 +243,7 @@ def settings(**overrides: Any) -> SearchSettings:
         "scouting": {"force": 0.05, "max_steps": 150},
         "refinement": {"force": 0.05},
         "reference": {"name": own("reference"), "workers": 1},
-        "learn": {"first_points": 2, "points": 2, "checks": 1},
+        "learn": {"first_relaxations": 0, "first_points": 2, "points": 2, "checks": 1},
         "strategy": "learn",
     }
     return merge(merge(SearchSettings(), quick, "test"), overrides, "test")

@@ -419,6 +419,18 @@ def test_what_is_left_can_be_taken_up_again(campaign: Campaign, defect: Defect) 
     assert states() == before
 
 
+def test_a_check_that_failed_is_none(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
+    answered(campaign, defect, "check", "Rattled", breathing(defect), 0.0)
+    answered(campaign, defect, "check", "Dimer", dimer(defect), 0.0, RelaxationState.FAILED)
+    questions = (asked("check", "Rattled", Kind.ALONE), asked("check", "Dimer", Kind.ALONE))
+    checked = Round(2, "m", 0, (), questions, answered=True, of_check=True)
+    write_record(campaign, defect.label, replace(record("fq").with_round(checked), ending=Ending.QUIET))
+    said = judged(campaign, defect)
+    assert said is not None
+    assert (said.checks, said.rounds, said.minima) == (1, 1, 1)
+
+
 def test_a_relaxation_over_several_rounds_keeps_where_it_came_from(campaign: Campaign, defect: Defect) -> None:
     """And what was predicted when it was asked for first."""
     campaign.record.add_tasks("sampling", defect.label, [("Dimer", dimer(defect)), ("Rattled", defect.atoms)])

@@ -114,9 +114,9 @@ def test_nothing_near_in_the_store(model_host: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def stored(folder: Path, name: str) -> Path:
+def stored(folder: Path, name: str, steps: int = 5) -> Path:
     source = model_folder(folder / name, ["MgS"], method=REFERENCE)
-    entry = keep(source, frames_of("MgS", method=REFERENCE), rocksalt("Mg", "S"), ["v_Mg_0"], 0, folder)
+    entry = keep(source, frames_of("MgS", method=REFERENCE, steps=steps), rocksalt("Mg", "S"), ["v_Mg_0"], 0, folder)
     return entry.model
 
 
@@ -129,7 +129,7 @@ def test_a_campaign_keeps_the_surrogate_that_it_began_with(model_host: Path, tmp
     assert "the same composition" in message
     with open_campaign(out, chosen, source_of(str(model_host))):
         pass
-    second = stored(tmp_path, "two")
+    second = stored(tmp_path, "two", steps=9)  # of more frames, which is offered first
     later = merge(asked("nearest"), {"surrogate": {"batch_size": 3}}, "test")
     again, messages = settle(later, model_host, out)
     assert (again.surrogate.name, again.surrogate.batch_size, messages) == (str(first), 3, [])

@@ -62,6 +62,9 @@ FIRST_STAGE_OF = {
 STAGES = ("host", "defects", "sampling", "scout", "candidates", "reference")
 """The stages in the order in which the data passes through them."""
 
+LEARNING_FOLDER = "learn"
+"""Folder of the surrogates that a campaign has tuned."""
+
 LEARNING_STAGES = ("ask", "check")
 """Stages of the learning loop beside `reference`; they go when the scouting does."""
 
@@ -204,6 +207,8 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
     asked = LEARNING_STAGES if "scout" in gone else ()
     record.forget((*gone, *asked), [name for stage in gone for name in STAGE_DOCUMENTS[stage]])
     _write_identity(record, fork, settings, source)
+    if "scout" not in gone and (folder / LEARNING_FOLDER).is_dir():
+        shutil.copytree(folder / LEARNING_FOLDER, fork / LEARNING_FOLDER)
     part.replace(fork / RECORD_NAME)
     return fork
 

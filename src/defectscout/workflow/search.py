@@ -11,6 +11,7 @@ from pathlib import Path
 from defectscout.core.defect import Defect, Host
 from defectscout.core.errors import CampaignError, InputFileError, NothingFoundError
 from defectscout.core.progress import Progress, SilentProgress
+from defectscout.evaluation.trust import verdict
 from defectscout.workflow.answer import answer
 from defectscout.workflow.campaign import (
     RECORD_NAME,
@@ -274,6 +275,7 @@ def check_answered(result: SearchResult) -> None:
     if not empty:
         return
     reasons = sorted({reason for item in empty for _, reason in item.set_aside})
+    reasons += [verdict(item.trust) for item in empty if item.trust is not None]
     raise NothingFoundError(
         f"No reference relaxation of {', '.join(item.defect.label for item in empty)} has given a structure: "
         f"{'; '.join(reasons[:4])}. What was tried is in {result.folder / SUMMARY_NAME}."

@@ -14,12 +14,11 @@ from defectscout.learning.families import familiarity
 from defectscout.learning.frames import FrameOrigin, LabelledFrame
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.registry import load_surrogate
-from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.campaign import LEARNING_FOLDER, Campaign
 from defectscout.workflow.learn.rounds import REFERENCE, LearnRecord, frames_of, read_records, tasks_of
 from defectscout.workflow.learn.tuning import tune
 
-FOLDER: Final = "learn"
-"""Folder of the tuned surrogates inside the campaign's."""
+FOLDER: Final = LEARNING_FOLDER
 
 FRAMES: Final = "frames.db"
 """Frames that a surrogate learned from, in its folder."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ase import Atoms
 
-from defectscout.core.defect import UNPERTURBED, Defect, SamplingStructure
+from defectscout.core.defect import Defect, SamplingStructure
 from defectscout.core.frames import FloatArray
 from defectscout.core.progress import Progress
 from defectscout.evaluation.trust import Ending
@@ -34,6 +34,7 @@ from defectscout.workflow.learn.learner import (
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.rounds import (
     CHECK,
+    REFERENCE,
     Asked,
     LearnRecord,
     Predicted,
@@ -208,9 +209,9 @@ def _earlier(learner: Learner, record: LearnRecord, current: str) -> list[Surrog
 def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget: int | None) -> None:
     """Have the reference alone relax those sampling structures whose outcome changed the most between rounds."""
     campaign = learner.campaign
-    tasks = tasks_of(campaign, learner.defect.label, (CHECK,))
-    done = {task.key.label for task in tasks if task.state.is_finished}
-    order = by_doubt(record, [start for start in learner.starts if start.label not in (UNPERTURBED, *done)])
+    tasks = tasks_of(campaign, learner.defect.label, (REFERENCE, CHECK))
+    done = {task.key.label for task in tasks if task.state.is_finished or task.key.stage == REFERENCE}
+    order = by_doubt(record, [start for start in learner.starts if start.label not in done])
     wanted = campaign.settings.learn.checks - len(record.last_checked & done)
     limit = campaign.settings.refinement.max_steps + 1
     questions = [

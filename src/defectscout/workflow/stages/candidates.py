@@ -95,7 +95,7 @@ def choose_candidates(campaign: Campaign, defects: Sequence[Defect], progress: P
     """
     chosen = _read_chosen(campaign)
     missing = [defect for defect in defects if defect.label not in chosen]
-    if campaign.settings.strategy == "scout":
+    if campaign.settings.strategy != "reference-only":
         _check_scouted(campaign, missing)
     for defect in missing:
         if campaign.settings.strategy == "reference-only":
