@@ -7,6 +7,9 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One numerical thread for each process: the cells are small, and relaxations run side by side.
 export OMP_NUM_THREADS ?= 1
 
+# Tuning and scouting run alone, and gain from a few threads.
+DEMO_THREADS := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
+
 .PHONY: help demo test mace lint docs clean
 .NOTPARALLEL:
 
@@ -15,7 +18,8 @@ help:  ## Show this list
 
 demo: $(VENV)/.stamp-base  ## Install, then find the ground state of the cadmium vacancy in CdTe
 	@sed -n '/<!-- demo:begin -->/,/<!-- demo:end -->/p' README.md | sed '1d;$$d'
-	$(BIN)/defectscout search examples/CdTe.cif --defect v_Cd --charge 0 -o demo/
+	OMP_NUM_THREADS=$(DEMO_THREADS) $(BIN)/defectscout search examples/CdTe.cif --defect v_Cd --charge 0 --learn -o demo/ \
+		--set learn.tuning.frames_seen=300 --set learn.keep=false
 
 test: $(VENV)/.stamp-dev lint  ## Install with the development tools, then check and test everything
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered

@@ -156,11 +156,15 @@ def _predicted(
     to_asked, _ = nearest_fingerprint(defect, structures, asked, settings)
     spreads: FloatArray = spread(structures)
     to_ended, which_ended = nearest_fingerprint(defect, structures, list(answers.ended.values()), settings)
-    representatives = {minimum.representative for minimum in answers.found}
+    found = {minimum.representative: minimum for minimum in answers.found}
     leads_to = {label: minimum.energy for minimum in scouted.minima for label in minimum.members}
     predicted = []
     for k, minimum in enumerate(scouted.minima):
-        known = next((label for label in minimum.members if label in representatives), "")
+        known = next((label for label in minimum.members if label in found), "")
+        if known and len(found[known].new_bonds) != len(minimum.new_bonds):
+            # The surrogate takes the known one to another structure, which may lie below it: a relaxation that ends
+            # on a flat shoulder looks like that (V_Cd in CdTe, two Te–Te bonds on the way to three).
+            known = ""
         if not known and to_found[k] <= settings.threshold:
             label = answers.found[which[k]].representative
             known = label if abs(minimum.energy - leads_to.get(label, minimum.energy)) <= ONE_MINIMUM else ""

@@ -1,0 +1,54 @@
+"""What counts as known among the minima that a surrogate predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from defectscout.core.defect import Bond, Minimum
+from defectscout.workflow.campaign import Campaign, Source
+from defectscout.workflow.learn.scouting import Scouted
+from defectscout.workflow.learn.view import Answers, round_view
+from defectscout.workflow.settings import SearchSettings
+from minima.vacancy_cases import CUBIC, dimer, vacancy
+
+DEFECT = vacancy(CUBIC)
+BOND = Bond(("Te", "Te"), 2.72, (0, 1))
+
+
+def view_of(predicted: Minimum, found: Minimum) -> Any:
+    campaign = Campaign(Path(), SearchSettings(), Source("", ""), record=None)  # type: ignore[arg-type]
+    scouted = Scouted((), {}, (predicted,), (), 0)
+    answers = Answers(frames=(), found=(found,), unfinished={}, ended={}, refused=(), calls=0)
+    return round_view(campaign, DEFECT, 1, scouted, answers, no_spread, None)
+
+
+def no_spread(structures: Sequence[Atoms]) -> np.ndarray:
+    return np.zeros(len(structures))
+
+
+def test_where_the_surrogate_takes_a_known_minimum_is_known_too() -> None:
+    """It errs about the bond's length, so that the fingerprints differ."""
+    found = Minimum("Dimer", ("Dimer",), dimer(DEFECT, length=2.7), -1.0, (BOND,))
+    predicted = Minimum("Dimer", ("Dimer", "Bond_Distortion_-40.0%"), dimer(DEFECT, length=3.0), -1.2, (BOND,))
+    (one,) = view_of(predicted, found).predicted
+    assert one.known_as == "Dimer"
+
+
+def test_but_not_if_it_makes_or_breaks_bonds_on_the_way() -> None:
+    """A relaxation that came to rest on a flat shoulder of the reference's surface looks like that."""
+    found = Minimum("Dimer", ("Dimer",), dimer(DEFECT, length=2.7), -1.0, (BOND,))
+    more = Minimum("Dimer", ("Dimer", "Rattled"), dimer(DEFECT, length=2.3), -1.9, (BOND, BOND))
+    (one,) = view_of(more, found).predicted
+    assert one.known_as == ""
+
+
+def test_what_looks_like_a_known_minimum_is_known() -> None:
+    found = Minimum("Dimer", ("Dimer",), dimer(DEFECT), -1.0, (BOND,))
+    predicted = Minimum("Bond_Distortion_-40.0%", ("Bond_Distortion_-40.0%",), dimer(DEFECT), -1.0, (BOND,))
+    (one,) = view_of(predicted, found).predicted
+    assert one.known_as == "Dimer"
