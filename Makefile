@@ -19,7 +19,7 @@ help:  ## Show this list
 demo: $(VENV)/.stamp-base  ## Install, then find the ground state of the cadmium vacancy in CdTe
 	@sed -n '/<!-- demo:begin -->/,/<!-- demo:end -->/p' README.md | sed '1d;$$d'
 	OMP_NUM_THREADS=$(DEMO_THREADS) $(BIN)/defectscout search examples/CdTe.cif --defect v_Cd --charge 0 --learn -o demo/ \
-		--set learn.tuning.frames_seen=250 --set learn.patience=1 --set learn.keep=false
+		--set learn.tuning.frames_seen=250 --set learn.patience=1 --set learn.checks=0 --set learn.keep=false
 
 test: $(VENV)/.stamp-dev lint  ## Install with the development tools, then check and test everything
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
