@@ -61,7 +61,7 @@ def save(figure: Any, path: Path) -> Path:
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata=dates.get(path.suffix, {}))
+        figure.savefig(path, metadata=dates.get(path.suffix, {}), bbox_inches="tight")
     except OSError as error:
         raise SettingsError(f"Cannot write {path}: {error.strerror}.") from None
     return path
