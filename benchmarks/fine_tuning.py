@@ -18,12 +18,13 @@ validation, on one thread.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from result_tables import write
 
 from defectscout.cli.progress import reporter
 from defectscout.core.progress import Progress
@@ -39,6 +40,7 @@ from defectscout.workflow.judge_minima import find_searches, judge_surrogates
 from defectscout.workflow.training import train
 from defectscout.workflow.training_data import training_data
 
+KEY = ("task", "base", "recipe", "phase")
 XTB = ("gfn1-xtb/CdTe_v_Cd_0", "gfn1-xtb/CdSe_v_Cd_0")
 HSE = (
     "dft/CdTe_v_Cd_charged_HSE.extxyz.gz", "dft/CdTe_Cd_i_HSE.extxyz.gz", "dft/CdTe_Cd_Te_HSE.extxyz.gz",
@@ -113,7 +115,9 @@ def main() -> None:
                 progress.message(f"{task.name}: {base}, {arguments.recipe}")
                 rows += run(task, settings, arguments, progress)
     if arguments.output is not None:
-        write(arguments.output, rows)
+        # Of bases of one family, the last stands.
+        latest = {tuple(row[name] for name in KEY): row for row in rows}
+        write(arguments.output, list(latest.values()), KEY)
 
 
 def run(task: Task, settings: TrainSettings, arguments: argparse.Namespace, progress: Progress) -> list[dict[str, Any]]:
@@ -209,22 +213,6 @@ def minima(dataset: Path, surrogate: str, progress: Progress) -> dict[str, str]:
 
 def _joined(verdicts: Sequence[MinimaVerdict], number: Any) -> str:
     return "; ".join(str(number(verdict)) for verdict in verdicts)
-
-
-def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to a CSV file, in place of earlier rows of the same task, base, recipe and phase."""
-    key = ("task", "base", "recipe", "phase")
-    before: list[Mapping[str, Any]] = []
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            before = list(csv.DictReader(file))
-    new = {tuple(str(row[name]) for name in key): row for row in rows}
-    merged = [*(row for row in before if tuple(row[name] for name in key) not in new), *new.values()]
-    columns = list(dict.fromkeys(name for row in merged for name in row))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(merged)
 
 
 if __name__ == "__main__":

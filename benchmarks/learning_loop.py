@@ -22,7 +22,6 @@ wavefunction of the call before. Wall seconds are those of the campaign's log, w
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_tables import write
 
 from defectscout import SearchSettings, search
 from defectscout.cli.progress import reporter
@@ -376,21 +376,6 @@ def _short(surrogate: str, folder: Path) -> str:
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) else ""
-
-
-def write(path: Path, rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> None:
-    """Write rows to a CSV file; what it holds of other runs stays."""
-    before: list[Mapping[str, Any]] = []
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            before = list(csv.DictReader(file))
-    new = {tuple(row[name] for name in key) for row in rows}
-    merged = [*(row for row in before if tuple(row[name] for name in key) not in new), *rows]
-    columns = list(dict.fromkeys(name for row in merged for name in row))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(merged)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from defectscout.core.defect import Defect, DefectKind
+from defectscout.core.defect import Defect, DefectKind, charge_text
 
 
 def _defect(charge: int, excess_charge: int) -> Defect:
     atoms = Atoms()
     return Defect("v_Cd", charge, DefectKind.VACANCY, atoms, atoms, np.zeros(3), 1, "Td", excess_charge)
+
+
+@pytest.mark.parametrize(("charge", "text"), [(0, "0"), (-2, "-2"), (1, "+1")])
+def test_a_charge_has_its_sign(charge: int, text: str) -> None:
+    assert charge_text(charge) == text
 
 
 @pytest.mark.parametrize(("charge", "label"), [(0, "v_Cd_0"), (-2, "v_Cd_-2"), (1, "v_Cd_+1")])

@@ -20,28 +20,9 @@ from defectscout.hosts.check import check_host
 from defectscout.hosts.read import read_structure
 from defectscout.hosts.settings import HostSettings, SupercellSettings
 from defectscout.hosts.supercell import choose_supercell, repeat_host
+from listening import Listening
 
 SMALL = SupercellSettings(min_image_distance=6.0, min_atoms=1)
-
-
-class Heard:
-    """A Progress that remembers."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.warnings: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-    def stage(self, name: str, total: int) -> None: ...
-
-    def advance(self, name: str, done: int, detail: str = "") -> None: ...
-
-    def finish(self, name: str) -> None: ...
 
 
 def host_of(structure: Structure, settings: SupercellSettings = SMALL) -> Host:
@@ -166,7 +147,7 @@ def test_inequivalent_sites_are_a_family() -> None:
         [[0, 0, 0], [0, 0, 0.332], [0.307, 0.307, 0], [0.296, 0.296, 0.324]],
     )
     host = host_of(trirutile, SupercellSettings(min_image_distance=4.7, min_atoms=1))
-    heard = Heard()
+    heard = Listening()
     defects = generate_defects(host, DefectSettings(select=("v_O", "cation-vacancies")), heard)
     assert heard.messages == ["oxidation states: Mg +2, Ta +5, O -2"]
     by_element = {name: [d for d in defects if d.name.startswith(f"v_{name}")] for name in ("Mg", "Ta", "O")}
@@ -189,7 +170,7 @@ def test_relaxed_host_gets_the_same_defects(cdte: Host) -> None:
 
 
 def test_given_oxidation_states_decide_what_is_a_cation(cdte: Host) -> None:
-    heard = Heard()
+    heard = Listening()
     settings = DefectSettings(oxidation_states={"Cd": -1, "Te": 1})
     (defect,) = generate_defects(cdte, settings, heard)
     assert (defect.label, defect.excess_charge) == ("v_Te_0", 1)
@@ -273,7 +254,7 @@ def test_mixed_valence_is_counted_site_by_site(shared_data: Path) -> None:
 
 
 def test_polysulphide_warns_of_its_oxidation_states(shared_data: Path) -> None:
-    heard = Heard()
+    heard = Listening()
     defects = generate_defects(shared_host(shared_data, "NaS2"), DefectSettings(), heard)
     assert {defect.name.split("_C2_")[0] for defect in defects} == {"v_Na"}
     assert len(defects) == 2

@@ -6,20 +6,12 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from defectscout.core.errors import DefectSelectionError
-from defectscout.core.progress import SilentProgress
 from defectscout.defects.oxidation import assign_oxidation_states
-
-
-class Warned(SilentProgress):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
+from listening import Listening
 
 
 def states(structure: Structure, given: dict[str, int] | None = None) -> tuple[dict[str, set[int]], list[str]]:
-    progress = Warned()
+    progress = Listening()
     found: dict[str, set[int]] = {}
     for site, state in zip(structure, assign_oxidation_states(structure, given, 0.01, progress), strict=True):
         found.setdefault(site.specie.symbol, set()).add(state)

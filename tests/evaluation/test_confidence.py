@@ -8,6 +8,7 @@ import pytest
 from defectscout.core.defect import Minimum, SamplingStructure
 from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.confidence import Evidence, assess, bonds_were_erased
+from defectscout.evaluation.trust import Ending, Surprise, Trust, trust
 from defectscout.evaluation.unfamiliar import Kind, Unfamiliar
 from minima.vacancy_cases import CUBIC, breathing, dimer, vacancy
 
@@ -26,6 +27,29 @@ NAN = float("nan")
 
 def new(kind: Kind) -> tuple[Unfamiliar, ...]:
     return (Unfamiliar(kind, f"Something is new: {kind}."),)
+
+
+def loop(*surprises: Surprise) -> Trust:
+    energies = [(0.1 * k, 0.1 * k) for k in range(5)]
+    return trust(
+        ending=Ending.QUIET, rounds=4, quiet_rounds=2, patience=2, minima=3, unfinished=0, energies=energies,
+        spreads=(), checks=1, surprises=surprises, window=0.5,
+    )  # fmt: skip
+
+
+def test_what_a_check_found_counts_near_the_ground_state_only() -> None:
+    high = assess(replace(TUNED, learned=loop(Surprise("-30%", 0.7))))
+    assert high.level == "high"
+    assert high.reasons == (
+        "The learning loop converged, and relaxations by the reference alone found no minimum within 0.5 eV of the "
+        "ground state that it had missed.",
+    )
+    near = assess(replace(TUNED, learned=loop(Surprise("-30%", 0.7), Surprise("Dimer", 0.2))))
+    assert near.level == "moderate"
+    assert near.reasons == (
+        "1 relaxation by the reference alone found 1 minimum within 0.5 eV of the ground state that the loop had not: "
+        "there may be more.",
+    )
 
 
 def test_the_best_of_each_kind() -> None:

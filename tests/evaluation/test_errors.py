@@ -13,7 +13,6 @@ from scipy.stats import spearmanr
 
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Prediction
-from defectscout.core.progress import SilentProgress
 from defectscout.core.units import EV_PER_A3_IN_GPA
 from defectscout.evaluation.errors import FrameErrors, measure_errors
 from defectscout.evaluation.force_sample import ForceSampler
@@ -21,6 +20,7 @@ from defectscout.evaluation.metrics import error_table, overall_metrics, rank_co
 from defectscout.evaluation.predicting import predict_frames
 from defectscout.learning.frames import BULK, FrameOrigin, LabelledFrame
 from defectscout.surrogates.base import SurrogateInfo
+from listening import Listening
 
 
 def frame(
@@ -216,18 +216,10 @@ class Fussy:
         return [Prediction(float(atoms.info["charge"]), np.zeros((len(atoms), 3))) for atoms in structures]
 
 
-class Listener(SilentProgress):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
 def test_predictions_stream_in_order_and_failures_cost_only_themselves() -> None:
     frames = [frame(0.0, formula="Na" if step % 10 == 0 else "NaCl", step=step) for step in range(50)]
     frames[1] = replace(frames[1], origin=replace(frames[1].origin, charge=-2))
-    listener = Listener()
+    listener = Listening()
     found = list(predict_frames(Fussy(), iter(frames), listener))
     assert [item.origin.step for item, _ in found] == list(range(50))
     assert [item.origin.step for item, prediction in found if prediction is None] == [0, 10, 20, 30, 40]

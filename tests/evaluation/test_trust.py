@@ -26,6 +26,7 @@ def told(**changes: Any) -> Trust:
         "spreads": [(0.1, 0.2), (0.2, 0.4), (0.05, 0.1)],
         "checks": 2,
         "surprises": (),
+        "window": 0.5,
     }
     return trust(**plain | changes)
 
@@ -38,7 +39,8 @@ def test_a_quiet_loop_is_converged() -> None:
         "Energies that the surrogate predicted before the reference was asked, over 4 structures of this defect and "
         "all rounds: rank correlation 1.00, mean absolute error of relative energies 0.38 eV.",
         "Errors of the surrogate's forces were 2.0 times their spread.",
-        "2 sampling structures relaxed by the reference alone led to nothing that was not known.",
+        "2 sampling structures relaxed by the reference alone led to nothing within 0.5 eV of the ground state that "
+        "was not known.",
     )
 
 
@@ -120,6 +122,12 @@ def test_what_is_not_known_is_none_and_said() -> None:
     assert two.spearman is None
     assert two.energy_mae == pytest.approx(0.25)
     assert "rank" not in sentences(two)[1]
+
+
+def test_what_was_missed_is_what_lies_within_the_window() -> None:
+    found = told(surprises=[Surprise("high", 0.51), Surprise("edge", 0.5), Surprise("ground", 0.0)])
+    assert [surprise.label for surprise in found.surprises] == ["ground", "edge", "high"]
+    assert [surprise.label for surprise in found.missed] == ["ground", "edge"]
 
 
 def test_surprises_are_told_with_their_energies() -> None:

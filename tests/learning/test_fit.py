@@ -12,6 +12,7 @@ from defectscout.core.frames import Prediction
 from defectscout.learning.fit import fit
 from defectscout.learning.labelling import network_energies, replayed
 from defectscout.learning.settings import ReplaySettings, TrainSettings
+from listening import InterruptError, Interrupting
 from toy_trainable import PairPotential, ToyTrainable, toy_frames, toy_reference_energy
 
 SETTINGS = TrainSettings(
@@ -28,29 +29,6 @@ SETTINGS = TrainSettings(
     device="cpu",
 )
 TRAIN, VALIDATION = toy_frames(12), toy_frames(6, seed=1)
-
-
-class InterruptError(Exception):
-    """Stands for a kill."""
-
-
-class Interrupting:
-    """Progress that raises after some steps."""
-
-    def __init__(self, after: float) -> None:
-        self.after = after
-
-    def message(self, text: str) -> None: ...
-
-    def warn(self, text: str) -> None: ...
-
-    def stage(self, name: str, total: int) -> None: ...
-
-    def advance(self, name: str, done: float, detail: str = "") -> None:
-        if done >= self.after:
-            raise InterruptError
-
-    def finish(self, name: str) -> None: ...
 
 
 def run(folder: Path, settings: TrainSettings = SETTINGS, **more):  # type: ignore[no-untyped-def]

@@ -8,24 +8,32 @@ import pytest
 from ase import Atoms
 
 from defectscout.core.frames import Frame, Prediction, Relaxation, RelaxationState
+from defectscout.relaxation.checks import GRACE_STEPS
 from defectscout.relaxation.corrected import CorrectedState
-from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
+from defectscout.relaxation.pool import ReferenceJob, Stop, relax_with_reference
 from defectscout.relaxation.records import Checkpoint, Start, from_bytes, to_bytes
 from defectscout.relaxation.settings import CorrectedSettings, RelaxationSettings
-from defectscout.relaxation.steppers import CorrectedStepper, FireStepper, Stepper
+from defectscout.relaxation.steppers import CorrectedStepper, FireStepper, Stepper, gaussian_process_stepper
 from defectscout.relaxation.steps import record
 from relaxation import engines
 from relaxation.surfaces import Holes, Surface, copper, emt, scaled
 
 SETTINGS = RelaxationSettings(force=0.02)
 EMT = engines.name("emt")
+MERGED = Stop(RelaxationState.MERGED, "this is Dimer")
 
 
 def corrected() -> CorrectedStepper:
     return CorrectedStepper(SETTINGS, Surface(scaled(emt, 0.7)))
 
 
-STEPPERS = pytest.mark.parametrize("make", [lambda: FireStepper(SETTINGS), corrected], ids=["fire", "corrected"])
+def alone() -> CorrectedStepper:
+    return gaussian_process_stepper(SETTINGS)
+
+
+STEPPERS = pytest.mark.parametrize(
+    "make", [lambda: FireStepper(SETTINGS), corrected, alone], ids=["fire", "corrected", "alone"]
+)
 Make = Callable[[], Stepper]
 
 
@@ -44,7 +52,9 @@ def test_relaxations_of_both_kinds_run_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "n"), [(lambda: FireStepper(SETTINGS), 20), (corrected, 3)], ids=["fire", "corrected"]
+    ("make", "n"),
+    [(lambda: FireStepper(SETTINGS), 20), (corrected, 3), (alone, 4)],
+    ids=["fire", "corrected", "alone"],
 )
 def test_paused_and_gone_on_with_is_uninterrupted(make: Make, n: int) -> None:
     (through,) = relax_with_reference(EMT, [ReferenceJob("it", copper(), 0, stepper=make())], SETTINGS, 1)
@@ -76,12 +86,12 @@ def test_paused_and_gone_on_with_is_uninterrupted(make: Make, n: int) -> None:
 def test_it_ends_where_it_has_fallen_into_what_is_known(make: Make) -> None:
     asked: list[int] = []
 
-    def merged_into(frame: Frame) -> str:
+    def stop(frame: Frame) -> Stop | None:
         asked.append(frame.step)
-        return "this is Dimer" if frame.step == 2 else ""
+        return MERGED if frame.step == 2 else None
 
     finished: list[Relaxation] = []
-    job = ReferenceJob("it", copper(), 0, stepper=make(), merged_into=merged_into)
+    job = ReferenceJob("it", copper(), 0, stepper=make(), stop=stop)
     (end,) = relax_with_reference(EMT, [job], SETTINGS, 1, on_finish=finished.append)
     assert (end.state, end.reason, end.n_evaluations) == (RelaxationState.MERGED, "this is Dimer", 3)
     assert end.state.is_finished
@@ -90,7 +100,7 @@ def test_it_ends_where_it_has_fallen_into_what_is_known(make: Make) -> None:
 
 
 def test_converged_counts_more_than_merged() -> None:
-    job = ReferenceJob("it", copper(), 0, merged_into=lambda frame: "known" if frame.prediction.fmax < 0.02 else "")
+    job = ReferenceJob("it", copper(), 0, stop=lambda frame: MERGED if frame.prediction.fmax < 0.02 else None)
     (end,) = relax_with_reference(EMT, [job], SETTINGS, 1)
     assert end.state is RelaxationState.CONVERGED
 
@@ -175,3 +185,22 @@ def test_the_step_limit_holds_at_a_saddle_point_too() -> None:
     end = stepper.ended(record(Start("it", atoms), following, state, saddle(0.08)(following)))
     assert end is not None
     assert end.n_evaluations == 1
+
+
+@pytest.mark.parametrize(("energy", "state"), [(5.0, None), (-5.0, RelaxationState.FAILED)])
+def test_atoms_too_close_are_no_failure_in_a_trial_that_is_turned_down(
+    energy: float, state: RelaxationState | None
+) -> None:
+    atoms = copper()
+    stepper, start = alone(), Start("it", atoms)
+    for _ in range(2):
+        following, optimiser = stepper.next_configuration(start)
+        start = record(start, following, optimiser, emt(following))
+    following, optimiser = stepper.next_configuration(start)
+    assert isinstance(optimiser, CorrectedState)
+    best = float(optimiser.known.energies[optimiser.known.best])
+    hot = Prediction(best + energy, np.full((len(atoms), 3), 1000.0))
+    late = Frame(following, hot, GRACE_STEPS)
+    assert start.checkpoint is not None
+    end = stepper.ended(replace(start, checkpoint=Checkpoint(late, optimiser, start.checkpoint.initial_energy)))
+    assert (end.state if end else None) is state

@@ -38,13 +38,13 @@ from defectscout.surrogates.model_folder import (
     weights_digest,
     write_manifest,
 )
-from defectscout.surrogates.settings import SurrogateSettings
+from defectscout.surrogates.settings import Device, SurrogateSettings
 from defectscout.workflow import settling
 from defectscout.workflow.campaign import fork_campaign, read_campaign, reopen_campaign
 from defectscout.workflow.learn import learner
 from defectscout.workflow.learn.rounds import ANSWERING_STAGES, LearnRecord, read_records
 from defectscout.workflow.learn.settings import TuningSettings
-from defectscout.workflow.learn.tuning import Device, Tuned, frames_digest
+from defectscout.workflow.learn.tuning import frames_digest
 from defectscout.workflow.record import Record, Task
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import Until, resume, search
@@ -146,9 +146,9 @@ class Tuner:
         settings: TuningSettings,
         device: Device,
         progress: Progress,
-    ) -> Tuned:
+    ) -> None:
         if is_model_folder(folder):
-            return Tuned(folder, 0.0)
+            return
         self.calls.append((base, list(frames), folder))
         start = np.array(bond_of(base))
         bond = start + PART_OF_THE_WAY * (self._fit(start, frames) - start)
@@ -166,7 +166,6 @@ class Tuner:
         )
         member = Member("member-0/weights.json", weights_digest(weights))
         write_manifest(folder, Manifest(FAMILY, base, (member,), seen, {}, frames_digest(frames), {}, {}, {}))
-        return Tuned(folder, 0.0)
 
     def _fit(self, start: np.ndarray, frames: Sequence[LabelledFrame]) -> np.ndarray:
         known = sorted(filter(self.learns_from, frames), key=lambda frame: shortest_bond(frame.atoms))[:LEARNED_FRAMES]
@@ -222,7 +221,7 @@ class ThreadWorker:
 
 
 @contextmanager
-def learning_crystal(tune: Callable[..., Tuned] | None = None) -> Iterator[None]:
+def learning_crystal(tune: Callable[..., None] | None = None) -> Iterator[None]:
     """The family as an installed package would bring it, and what tunes it."""
     brought = EntryPoint(FAMILY, "workflow.learning_crystal:load", registry.GROUP)
     with pytest.MonkeyPatch.context() as patch:
@@ -287,17 +286,3 @@ def write_host(folder: Path) -> Path:
     path = folder / "MgS.cif"
     write(path, bulk("MgS", "rocksalt", a=5.8))
     return path
-
-
-class Listening(SilentProgress):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.warnings: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +23,8 @@ from defectscout.workflow.stages.borrowed import read_borrowed
 from defectscout.workflow.stages.candidates import Origin, choose_candidates
 from defectscout.workflow.stages.other_charges import relax_borrowed
 from defectscout.workflow.stages.reference import relax_candidates
+from listening import InterruptError
+from workflow.killing import run_and_kill
 
 TESTS = Path(__file__).parents[1]
 SETTINGS = merge(
@@ -41,10 +39,6 @@ SETTINGS = merge(
     },
     "test",
 )
-
-
-class InterruptError(Exception):
-    """Stands for a kill at one point."""
 
 
 def together(folder: Path, progress: SilentProgress | None = None) -> bool:
@@ -182,37 +176,12 @@ def _check_same(again: SearchResult, expected: SearchResult) -> None:
 
 
 @pytest.mark.slow
-def test_kill_and_resume(campaign: Path, both: SearchResult, tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'workflow')!r}]\n"
-        "from pathlib import Path\n"
-        "from test_charges_together import together\n"
-        "if __name__ == '__main__':\n"
-        f"    together(Path({str(campaign)!r}))\n"
-    )
-    slowly = {**os.environ, "MODEL_CRYSTAL_DELAY": "0.1"}
-    process = subprocess.Popen([sys.executable, str(script)], env=slowly, start_new_session=True)
-    _wait_for_steps(campaign / "campaign.db", 2, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def test_kill_and_resume(campaign: Path, both: SearchResult) -> None:
+    code = f"""
+from pathlib import Path
+from workflow.test_charges_together import together
+together(Path({str(campaign)!r}))
+"""
+    run_and_kill(code, campaign, "stage = 'reference' AND label LIKE '%from%'", 2, delay=0.1)
     together(campaign)
     _check_same(resume(campaign, Until.ANSWER, SilentProgress()), both)
-
-
-def _wait_for_steps(path: Path, steps: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the borrowed relaxation has taken some steps, reading the record as a bystander."""
-    query = "SELECT SUM(evaluations) FROM tasks WHERE stage = 'reference' AND label LIKE '%from%'"
-    for _ in range(1200):
-        if process.poll() is not None:
-            raise AssertionError("the search ended before it could be killed")
-        time.sleep(0.05)
-        try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                found = connection.execute(query).fetchone()[0]
-        except sqlite3.OperationalError:
-            continue
-        if found is not None and found >= steps:
-            return
-    raise AssertionError("the borrowed structure was never relaxed")

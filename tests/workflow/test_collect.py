@@ -14,6 +14,7 @@ from defectscout.core.progress import SilentProgress
 from defectscout.workflow.record import Record, TaskKey
 from defectscout.workflow.search import collect_results, search
 from defectscout.workflow.settings import SearchSettings, merge
+from listening import Listening
 
 # The 2 x 2 x 2 conventional cells of the data, from the primitive cell that is found in them.
 MATRIX = ((0, 2, -2), (0, 2, 2), (4, -2, -2))
@@ -74,16 +75,7 @@ def test_a_broken_outcar_is_named_and_the_others_are_read(campaign: Path, shared
     shutil.copy(source / "Unperturbed" / "OUTCAR.gz", target / "Unperturbed" / "OUTCAR.gz")
     (target / "Rattled" / "OUTCAR").write_text("killed before the first step\n")
 
-    class Notes(SilentProgress):
-        warnings: list[str]
-
-        def __init__(self) -> None:
-            self.warnings = []
-
-        def warn(self, text: str) -> None:
-            self.warnings.append(text)
-
-    notes = Notes()
+    notes = Listening()
     result = collect_results(campaign, tmp_path / "runs", notes)
     assert [item.candidates for item in result.minima] == [("Unperturbed",)]
     assert any("Rattled/OUTCAR" in text for text in notes.warnings)

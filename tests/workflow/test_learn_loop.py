@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import search
 from defectscout.workflow.stages.candidates import Origin
 from defectscout.workflow.store import stored_models
+from listening import Listening
 from workflow.learning_crystal import (
-    Listening,
     Tuner,
     begun,
     gone_on,
@@ -28,19 +27,7 @@ from workflow.learning_crystal import (
     settings,
     small,
     tasks,
-    write_template,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _family() -> Iterator[None]:
-    with learning_crystal():
-        yield
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture(scope="module")

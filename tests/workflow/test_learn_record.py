@@ -18,14 +18,24 @@ from defectscout.core.frames import Frame, Prediction, RelaxationState
 from defectscout.evaluation.trust import Ending
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.fire import FireState
+from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign, open_campaign, source_of
 from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
-from defectscout.workflow.learn.checks import RIGHT_FRAMES, MergedByPrediction, by_doubt, merged_by_fingerprint
+from defectscout.workflow.learn.checks import (
+    HIGH,
+    RIGHT_FRAMES,
+    FarAbove,
+    MergedByPrediction,
+    StopAt,
+    by_doubt,
+    first_of,
+    merged_by_fingerprint,
+)
 from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide
-from defectscout.workflow.learn.judging import judged
+from defectscout.workflow.learn.judging import judged, unforeseen, within_window
 from defectscout.workflow.learn.questions import Kind
 from defectscout.workflow.learn.rounds import (
     Asked,
@@ -91,6 +101,21 @@ LOOPS = st.text("nqecsh", max_size=8).map(lambda text: "f" + text)
 
 
 # the record
+
+
+def test_a_check_has_news_only_near_the_ground_state(defect: Defect) -> None:
+    """A minimum high above is told, and the loop does not go on for it."""
+    check = Round(5, "", 0, (), (asked("check", "Rattled", Kind.ALONE), asked("check", "-40%", Kind.ALONE)))
+    found = [
+        Minimum("Dimer", ("Dimer", "Rattled"), defect.atoms, -3.0),
+        Minimum("-40%", ("-40%",), defect.atoms, -2.6),
+        Minimum("20%", ("20%",), defect.atoms, -1.0),
+    ]
+    (surprise,) = unforeseen(check, found)
+    assert surprise.representative == "-40%"
+    assert within_window([surprise], found, 0.5) == (surprise,)
+    assert within_window([surprise], found, 0.3) == ()
+    assert within_window([], [], 0.3) == ()
 
 
 @given(LOOPS, st.sampled_from([None, *Ending]), st.floats(allow_nan=False) | st.just(float("nan")))
@@ -265,7 +290,7 @@ def test_a_minimum_that_was_only_asked_about_keeps_the_loop_going(campaign: Camp
 
 def predicted_as(campaign: Campaign, defect: Defect, *minima: Minimum) -> list[tuple[str, bool]]:
     """What each is known as, and whether it was asked, in the order of the energies."""
-    scouted = Scouted((), {}, minima, (), 0)
+    scouted = Scouted({}, minima, (), 0)
     answers = read_answers(campaign, defect)
     view = round_view(campaign, defect, 2, scouted, answers, lambda structures: np.zeros(len(structures)), None)
     return [(one.known_as, one.asked) for one in view.predicted]
@@ -300,12 +325,12 @@ def test_two_minima_of_the_surrogate_are_two_however_alike_they_look(campaign: C
 def test_merging_needs_fingerprint_energy_and_force(defect: Defect) -> None:
     known = [Minimum("Dimer", ("Dimer",), dimer(defect), -1.0), Minimum("Twin", ("Twin",), dimer(defect), -0.7)]
     merged = merged_by_fingerprint(defect, known, APART)
-    assert merged(frame(dimer(defect, (2, 3)), -1.0)) == "Dimer"
-    assert merged(frame(dimer(defect, (2, 3)), -0.69)) == "Twin"
-    assert merged(frame(dimer(defect), -0.85)) == ""
-    assert merged(frame(dimer(defect), -1.0, force=0.2)) == ""
-    assert merged(frame(breathing(defect), -1.0)) == ""
-    assert merged_by_fingerprint(defect, [], APART)(frame(dimer(defect), -1.0)) == ""
+    assert merged(frame(dimer(defect, (2, 3)), -1.0)) == Stop(RelaxationState.MERGED, "Dimer")
+    assert merged(frame(dimer(defect, (2, 3)), -0.69)) == Stop(RelaxationState.MERGED, "Twin")
+    assert merged(frame(dimer(defect), -0.85)) is None
+    assert merged(frame(dimer(defect), -1.0, force=0.2)) is None
+    assert merged(frame(breathing(defect), -1.0)) is None
+    assert merged_by_fingerprint(defect, [], APART)(frame(dimer(defect), -1.0)) is None
 
 
 class Springs:
@@ -350,12 +375,12 @@ def by_prediction(defect: Defect, surrogate: Springs, **more: object) -> MergedB
 def test_a_surrogate_that_is_right_about_the_path_says_where_it_ends(defect: Defect, surrogate: Springs) -> None:
     merged = by_prediction(defect, surrogate)
     said = [merged(towards(dimer(defect), 0.5 - 0.1 * step)) for step in range(RIGHT_FRAMES)]
-    assert said == [""] * (RIGHT_FRAMES - 1) + ["Dimer"]
+    assert said == [None] * (RIGHT_FRAMES - 1) + [Stop(RelaxationState.MERGED, "Dimer")]
 
 
 def test_a_basin_that_is_not_known_is_followed_to_its_end(defect: Defect, surrogate: Springs) -> None:
     merged = by_prediction(defect, surrogate)
-    assert {merged(towards(breathing(defect), 0.5)) for _ in range(6)} == {""}
+    assert {merged(towards(breathing(defect), 0.5)) for _ in range(6)} == {None}
 
 
 def test_ends_that_look_alike_but_differ_in_energy_are_two(defect: Defect) -> None:
@@ -363,19 +388,65 @@ def test_ends_that_look_alike_but_differ_in_energy_are_two(defect: Defect) -> No
     twin = dimer(defect)
     twin.positions += 0.4  # the same fingerprint; for the springs another place
     merged = by_prediction(defect, Springs([(dimer(defect), 0.0), (twin, 0.2)]))
-    assert {merged(towards(twin, 0.2)) for _ in range(6)} == {""}
+    assert {merged(towards(twin, 0.2)) for _ in range(6)} == {None}
 
 
 def test_a_surrogate_that_is_wrong_about_the_path_has_no_say(defect: Defect) -> None:
     wrong = Springs([(dimer(defect), 0.0)], error=0.2)
     merged = by_prediction(defect, wrong)
-    assert {merged(towards(dimer(defect), 0.5)) for _ in range(6)} == {""}
+    assert {merged(towards(dimer(defect), 0.5)) for _ in range(6)} == {None}
 
 
 def test_an_interrupted_check_goes_on_with_what_it_knew(defect: Defect, surrogate: Springs) -> None:
     frames = [towards(dimer(defect), 0.5 - 0.1 * step) for step in range(RIGHT_FRAMES)]
-    assert by_prediction(defect, surrogate, earlier=frames[:-1])(frames[-1]) == "Dimer"
-    assert by_prediction(defect, surrogate, earlier=frames[1:-1])(frames[-1]) == ""
+    assert by_prediction(defect, surrogate, earlier=frames[:-1])(frames[-1]) is not None
+    assert by_prediction(defect, surrogate, earlier=frames[1:-1])(frames[-1]) is None
+
+
+def path(*points: tuple[float, float]) -> list[Frame]:
+    """Frames with these energies (eV) and largest forces (eV/Å)."""
+    return [frame(Atoms("H"), energy, force=force) for energy, force in points]
+
+
+def test_a_check_that_comes_to_rest_far_above_is_stopped() -> None:
+    down = path((3.0, 0.4), (2.2, 0.09), (2.1, 0.2), (2.0, 0.08), (1.9, 0.05), (1.8, 0.06))
+    rule = FarAbove(highest=1.0)
+    assert [rule(one) for one in down] == [None] * 5 + [Stop(RelaxationState.UNCONVERGED, HIGH)]
+    assert [FarAbove(highest=1.4)(one) for one in down] == [None] * 6  # it may still fall to where it matters
+
+
+def test_an_interrupted_check_has_been_at_rest_before() -> None:
+    down = path((2.0, 0.3), (2.0, 0.08), (1.9, 0.05), (1.8, 0.06))
+    assert FarAbove(1.0, down[:-1])(down[-1]) is not None
+    assert FarAbove(1.0, down[2:-1])(down[-1]) is None
+
+
+def test_the_first_rule_that_stops_a_relaxation_counts_and_all_see_every_frame() -> None:
+    seen: list[str] = []
+
+    def rule(name: str, stops: bool) -> StopAt:
+        def ask(frame: Frame) -> Stop | None:
+            seen.append(name)
+            return Stop(RelaxationState.MERGED, name) if stops else None
+
+        return ask
+
+    (one,) = path((0.0, 0.0))
+    assert first_of(rule("a", False), rule("b", True), rule("c", True))(one) == Stop(RelaxationState.MERGED, "b")
+    assert first_of(rule("d", False))(one) is None
+    assert seen == ["a", "b", "c", "d"]
+
+
+def test_what_was_stopped_far_above_is_no_minimum_and_no_candidate(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "reference", "Dimer", dimer(defect), -1.0)
+    answered(campaign, defect, "check", "Rattled", breathing(defect), 2.0, RelaxationState.UNCONVERGED)
+    (task,) = campaign.record.tasks("check")
+    campaign.record.finish(task.key, RelaxationState.UNCONVERGED, HIGH, task.evaluations)
+    questions = (asked("reference", "Dimer"), asked("check", "Rattled", Kind.ALONE))
+    write_record(campaign, defect.label, LearnRecord(rounds=(Round(1, "m", 0, (), questions, answered=True),)))
+    assert [minimum.representative for minimum in read_answers(campaign, defect).found] == ["Dimer"]
+    found = record_candidates(campaign, [defect])[defect.label]
+    assert [candidate.label for candidate in found.candidates] == ["Dimer"]
 
 
 def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:

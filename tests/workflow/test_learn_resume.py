@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +20,7 @@ from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import search
 from defectscout.workflow.settings import changed, merge
 from defectscout.workflow.store import stored_models
+from workflow.killing import run_and_kill
 from workflow.learning_crystal import (
     ThreadWorker,
     Tuner,
@@ -36,25 +31,11 @@ from workflow.learning_crystal import (
     settings,
     small,
     tasks,
-    write_template,
 )
-
-TESTS = Path(__file__).parents[1]
 
 
 class Killed(BaseException):
     """Stands for a kill at one point; nothing catches it."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _family() -> Iterator[None]:
-    with learning_crystal():
-        yield
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture(scope="module")
@@ -200,40 +181,15 @@ def test_scouting_once_and_learning_are_forks_of_each_other(whole: SearchResult)
 def test_kill_and_resume(template: Path, tmp_path: Path, whole: SearchResult) -> None:
     """kill -9 of the whole process while the reference works in processes of its own."""
     folder = begun(template, tmp_path / "killed", small())
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path[:0] = [{str(TESTS)!r}]\n"
-        "from pathlib import Path\n"
-        "from defectscout.relaxation.pool import Worker\n"
-        "from defectscout.relaxation import pool\n"
-        "from workflow.learning_crystal import gone_on, learning_crystal\n"
-        "if __name__ == '__main__':\n"
-        "    with learning_crystal():\n"
-        "        pool.Worker = Worker\n"
-        f"        gone_on(Path({str(folder)!r}))\n"
-    )
-    slowly = {**os.environ, "MODEL_CRYSTAL_DELAY": "0.05"}
-    process = subprocess.Popen([sys.executable, str(script)], env=slowly, start_new_session=True)
-    _wait_for_steps(folder / "campaign.db", 4, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    code = f"""
+from pathlib import Path
+from defectscout.relaxation import pool
+from defectscout.relaxation.pool import Worker
+from workflow.learning_crystal import gone_on, learning_crystal
+with learning_crystal():
+    pool.Worker = Worker
+    gone_on(Path({str(folder)!r}))
+"""
+    run_and_kill(code, folder, "stage IN ('ask', 'reference', 'check')", 4, delay=0.05)
     assert 4 <= sum(task.evaluations for task in tasks(folder)) < whole.funnel.reference_calls
     check_same(folder, gone_on(folder), whole)
-
-
-def _wait_for_steps(path: Path, steps: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the reference has answered that often, reading the record as a bystander."""
-    query = "SELECT SUM(evaluations) FROM tasks WHERE stage IN ('ask', 'reference', 'check')"
-    for _ in range(2400):
-        if process.poll() is not None:
-            raise AssertionError("the search ended before it could be killed")
-        time.sleep(0.05)
-        try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                found = connection.execute(query).fetchone()[0]
-        except sqlite3.OperationalError:
-            continue
-        if found is not None and found >= steps:
-            return
-    raise AssertionError("the search never came to its questions")

@@ -22,7 +22,7 @@ BOND = Bond(("Te", "Te"), 2.72, (0, 1))
 
 def view_of(predicted: Minimum, found: Minimum) -> Any:
     campaign = Campaign(Path(), SearchSettings(), Source("", ""), record=None)  # type: ignore[arg-type]
-    scouted = Scouted((), {}, (predicted,), (), 0)
+    scouted = Scouted({}, (predicted,), (), 0)
     answers = Answers(frames=(), found=(found,), unfinished={}, ended={}, refused=(), calls=0)
     return round_view(campaign, DEFECT, 1, scouted, answers, no_spread, None)
 

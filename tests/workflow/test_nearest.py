@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Structure
 
+from defectscout.core.defect import charge_text
 from defectscout.learning.frames import BULK, LabelledFrame
 from defectscout.workflow.nearest import best_offer, nearest, resolve_nearest, same_structure_type
 from defectscout.workflow.reused_frames import reused_frames, shares
 from defectscout.workflow.store import StoredModel, keep, stored_models
+from listening import Listening
 from stored_models import chalcopyrite, frames_of, model_folder, rocksalt, wurtzite, zincblende
 
 GFN1 = "gfn1-xtb"
@@ -38,8 +40,7 @@ class Keeper:
         formula = str(host.composition.reduced_formula)
         number = len(list(self.folder.iterdir()))
         model = model_folder(self.folder / f"model-{number}", hosts or (formula,), charges=(charge,), **given)  # type: ignore[arg-type]
-        label = f"v_Cd_{charge:+d}" if charge else "v_Cd_0"
-        return keep(model, frames, host, [label], charge, self.folder, self.store)
+        return keep(model, frames, host, [f"v_Cd_{charge_text(charge)}"], charge, self.folder, self.store)
 
     @property
     def models(self) -> tuple[StoredModel, ...]:
@@ -156,21 +157,6 @@ def test_a_host_that_cannot_be_read_is_a_reason(stock: Keeper) -> None:
     assert "cannot be read" in offer.against
 
 
-class Warned:
-    """A progress that remembers warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-    def message(self, text: str) -> None: ...
-    def stage(self, name: str, total: int) -> None: ...
-    def advance(self, name: str, done: float, detail: str = "") -> None: ...
-    def finish(self, name: str) -> None: ...
-
-
 def test_resolving_over_charge_states(stock: Keeper) -> None:
     cdse = zincblende("Cd", "Se")
     assert resolve_nearest(cdse, (0,), GFN1, stock.store) is None
@@ -189,7 +175,7 @@ def test_resolving_over_charge_states(stock: Keeper) -> None:
     assert resolved((-1, 0)) == neutral.name
     assert resolved((-2, -1, 0)) == near.name
     assert resolve_nearest(cdse, (1,), GFN1, stock.store) is None
-    progress = Warned()
+    progress = Listening()
     resolve_nearest(cdse, (0,), GFN1, stock.store, progress)
     assert [broken.name in text for text in progress.warnings] == [True]
 

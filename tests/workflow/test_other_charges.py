@@ -36,6 +36,7 @@ from defectscout.workflow.stages.other_charges import (
     check_charge_states,
     relax_borrowed,
 )
+from listening import Listening
 from minima.vacancy_cases import CUBIC, breathing, dimer, vacancy
 
 CONVERGED, UNCONVERGED, FAILED = RelaxationState.CONVERGED, RelaxationState.UNCONVERGED, RelaxationState.FAILED
@@ -223,16 +224,12 @@ def test_a_structure_is_not_passed_to_and_fro_for_ever(
             end = dimer(neutral, length=2.4 + 0.3 * len(tried))
             relax(campaign, taker, item.label, end, -1.0 - 0.1 * len(tried), start=item.atoms)
 
-    class Ear(SilentProgress):
-        def warn(self, text: str) -> None:
-            warnings.append(text)
-
-    warnings: list[str] = []
+    progress = Listening()
     monkeypatch.setattr(other_charges, "relax_candidates", drifting)
-    assert relax_borrowed(campaign, [neutral, ionised], {}, Ear())
+    assert relax_borrowed(campaign, [neutral, ionised], {}, progress)
     chain = "Dimer_from_0_from_-2_from_0_from_-2"
     assert tried == [chain[: len("Dimer") + end] for end in (7, 15, 22, 30)]
-    assert [text for text in warnings if "is not tried" in text] == [
+    assert [text for text in progress.warnings if "is not tried" in text] == [
         f"v_Cd_-2: {chain} of v_Cd_0 is not tried: it has come through 4 charge states before."
     ]
 

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +24,7 @@ from defectscout.workflow.record import Record
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import Until, check_answered, inputs, resume, search
 from defectscout.workflow.settings import SearchSettings, merge
+from workflow.killing import run_and_kill
 
 QUICK: dict[str, Any] = {
     "sampling": {"distortions": (-0.6, -0.3, 0.3)},
@@ -275,45 +271,13 @@ def test_reference_none_writes_inputs(host: Path, tmp_path: Path) -> None:
 def test_kill_and_resume(stage: str, host: Path, tmp_path: Path, scouted: SearchResult) -> None:
     """kill -9 in each stage; the resumed search ends as the uninterrupted one did."""
     folder = tmp_path / "killed"
-    tests = Path(__file__).parents[1]
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path[:0] = [{str(tests)!r}, {str(tests / 'workflow')!r}]\n"
-        "from defectscout.workflow.search import search\n"
-        "from test_search import settings\n"
-        "if __name__ == '__main__':\n"
-        f"    search({str(host)!r}, {str(folder)!r}, settings())\n"
-    )
-    slowly = {**os.environ, "MODEL_CRYSTAL_DELAY": "0.05"}
-    process = subprocess.Popen([sys.executable, str(script)], env=slowly, start_new_session=True)
-    _wait_for(folder, stage, 4, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    code = f"""
+from workflow.test_search import search, settings
+search({str(host)!r}, {str(folder)!r}, settings())
+"""
+    run_and_kill(code, folder, f"stage = '{stage}'", 4, delay=0.05)
     again = search(host, folder, settings())
     assert again.ground_state.minimum.energy == pytest.approx(scouted.ground_state.minimum.energy, abs=1e-6)
     assert [item.candidates for item in again.minima] == [item.candidates for item in scouted.minima]
     assert again.funnel == scouted.funnel
     assert again.host.evaluations == scouted.host.evaluations
-
-
-def _wait_for(folder: Path, stage: str, evaluations: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a stage has spent some force calls, reading the record as a bystander."""
-    import sqlite3
-
-    for _ in range(2400):
-        if process.poll() is not None:
-            raise AssertionError(f"the search ended before it could be killed in {stage}")
-        time.sleep(0.05)
-        path = folder / "campaign.db"
-        if not path.exists():
-            continue
-        try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-                query = "SELECT SUM(evaluations) FROM tasks WHERE stage = ?"
-                found = connection.execute(query, (stage,)).fetchone()[0]
-        except sqlite3.OperationalError:
-            continue
-        if found is not None and found >= evaluations:
-            return
-    raise AssertionError(f"the search never came to {stage}")

@@ -9,26 +9,16 @@ import pytest
 
 from conftest import model
 from defectscout.core.errors import InputFileError, MissingExtraError, SettingsError
-from defectscout.core.progress import SilentProgress
 from defectscout.workflow import settling
 from defectscout.workflow.campaign import open_campaign, source_of
 from defectscout.workflow.settings import SearchSettings, merge
 from defectscout.workflow.settling import settled, why_not_learn
 from defectscout.workflow.store import keep
+from listening import Listening
 from stored_models import frames_of, model_folder, rocksalt
 
 BONDED = model("surrogate")
 REFERENCE = model("reference")
-
-
-class Listening(SilentProgress):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
 
 
 @pytest.fixture(autouse=True)

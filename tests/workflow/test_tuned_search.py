@@ -28,21 +28,12 @@ from defectscout.workflow.stages.defects import prepare_defects
 from defectscout.workflow.stages.host import prepare_host
 from defectscout.workflow.stages.sampling import prepare_sampling
 from defectscout.workflow.stages.scout import scout, surrogate_info
+from listening import Listening
 from workflow.crystal_family import CHARGES_SEEN, write_model
 
 MGS = TrainedOn(("MgS",), ("Mg", "S"), (0,), model("reference"), "better", "Better on 2 unseen defects.")
 BOND = 4.2
 """eV, a little less than the reference's 4.5."""
-
-
-class Listening(SilentProgress):
-    """Keeps the warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture(autouse=True)

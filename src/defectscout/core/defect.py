@@ -23,6 +23,11 @@ class DefectKind(StrEnum):
     INTERSTITIAL = "interstitial"
 
 
+def charge_text(charge: int) -> str:
+    """A charge in units of e as doped and ShakeNBreak write it: `0`, `-2`, `+1`."""
+    return f"{charge:+d}" if charge else "0"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Host:
     """The pristine crystal.
@@ -78,7 +83,7 @@ class Defect:
     @property
     def label(self) -> str:
         """Name with the charge as doped and ShakeNBreak write it: `v_Cd_0`, `v_Cd_-2`, `v_Te_+1`."""
-        return f"{self.name}_{self.charge:+d}" if self.charge else f"{self.name}_0"
+        return f"{self.name}_{charge_text(self.charge)}"
 
     @property
     def excess_charge_in_words(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from defectscout.core.defect import charge_text
 from defectscout.core.errors import DefectSelectionError
 from defectscout.core.progress import Progress
 from defectscout.core.quiet import quiet
@@ -134,4 +135,4 @@ def _most_common(primitive: Structure) -> tuple[int, ...]:
 
 def _described(symbols: Sequence[str], states: Sequence[int]) -> str:
     pairs = dict.fromkeys(zip(symbols, states, strict=True))
-    return ", ".join(f"{symbol} {state:+d}" if state else f"{symbol} 0" for symbol, state in pairs)
+    return ", ".join(f"{symbol} {charge_text(state)}" for symbol, state in pairs)

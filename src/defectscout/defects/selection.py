@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from defectscout.core.defect import DefectKind
+from defectscout.core.defect import DefectKind, charge_text
 from defectscout.core.errors import DefectSelectionError
 
 _CHARGED = re.compile(r"(?P<name>.+)_(?P<charge>0|[+-]\d+)")
@@ -65,7 +65,7 @@ class Candidate:
 
 def label(name: str, charge: int) -> str:
     """Name with its charge as doped writes it: `v_Cd_0`, `v_Cd_-2`, `v_Te_+1`."""
-    return f"{name}_{charge:+d}" if charge else f"{name}_0"
+    return f"{name}_{charge_text(charge)}"
 
 
 def select(candidates: Sequence[Candidate], patterns: Sequence[str]) -> list[tuple[str, int]]:

@@ -131,8 +131,9 @@ def assess(evidence: Evidence) -> Confidence:
           led to: the share of such finds estimates how many further starts would find a new minimum (Good and
           Turing, DOI 10.1093/biomet/40.3-4.237);
         - fewer than five sampling structures;
-        - a learning loop was checked by no relaxation with the reference alone, or such a check found a minimum that
-          the loop had not, or the surrogate's ranks before asking were unknown or poor (ρ < 0.5);
+        - a learning loop was checked by no relaxation with the reference alone, or such a check found a minimum
+          within the window of the ground state that the loop had not, or the surrogate's ranks before
+          asking were unknown or poor (ρ < 0.5);
         - five or more sampling structures of which no two relaxed to one surrogate minimum: the
           surface is so rugged that more minima are likely.
 
@@ -242,10 +243,11 @@ def _of_the_loop(told: Trust) -> list[tuple[Level, str]]:
     findings: list[tuple[Level, str]] = []
     if not told.converged:
         findings.append(("low", verdict(told)))
-    if told.surprises:
+    if told.missed:
         findings.append(
             ("moderate", f"{_count(told.checks, 'relaxation')} by the reference alone found "
-             f"{_count(len(told.surprises), 'minimum', 'minima')} that the loop had not: there may be more.")
+             f"{_count(len(told.missed), 'minimum', 'minima')} within {told.window:g} eV of the ground state that the "
+             "loop had not: there may be more.")
         )  # fmt: skip
     if not told.checks:
         findings.append(
@@ -345,7 +347,10 @@ def _of_the_chemistry(evidence: Evidence) -> list[tuple[Level, str]]:
 
 def _what_speaks_for_it(evidence: Evidence) -> str:
     if evidence.learned is not None:
-        return "The learning loop converged, and relaxations by the reference alone found nothing that it had missed."
+        return (
+            "The learning loop converged, and relaxations by the reference alone found no minimum within "
+            f"{evidence.learned.window:g} eV of the ground state that it had missed."
+        )
     if evidence.surrogate:
         return "A tuned surrogate that agrees with the reference on this defect chose the candidates."
     return "Every sampling structure was relaxed with the reference."

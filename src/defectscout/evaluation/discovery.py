@@ -32,7 +32,7 @@ from defectscout.minima.site import track_site
 Found = Literal["beaten", "yes", "no"]
 
 CELL_TOLERANCE: Final = 0.02
-"""Å within which two supercells are the same: a strain of 0.2 %, worth some meV."""
+"""Å (and degrees of cell angles) within which two supercells are the same: a strain of 0.2 %, worth some meV."""
 
 SHORTEST: Final = 7
 """Pairs of opposite lattice vectors that supercells are compared by: those to the faces of the Wigner-Seitz cell."""

@@ -54,6 +54,7 @@ class Trust:
         spread_scale: by what the spread must be multiplied to be the error of forces; None if not known.
         checks: sampling structures that the reference relaxed alone at the end.
         surprises: minima that those found and the loop had not, the lowest first.
+        window: how far above the ground state the loop was to know every minimum, eV.
     """
 
     rounds: int
@@ -69,6 +70,12 @@ class Trust:
     spread_scale: float | None
     checks: int
     surprises: tuple[Surprise, ...]
+    window: float
+
+    @property
+    def missed(self) -> tuple[Surprise, ...]:
+        """Surprises within the window: what the loop should have found."""
+        return tuple(surprise for surprise in self.surprises if surprise.energy <= self.window)
 
 
 def trust(
@@ -83,6 +90,7 @@ def trust(
     spreads: Sequence[tuple[float, float]],
     checks: int,
     surprises: Sequence[Surprise],
+    window: float,
 ) -> Trust:
     """Judge a loop.
 
@@ -102,6 +110,7 @@ def trust(
         spreads: spread before asking and force error found, eV/Å; see `learning.uncertainty`.
         checks: sampling structures that the reference relaxed alone at the end.
         surprises: what those found.
+        window: how far above the ground state the loop was to know every minimum, eV.
     """
     pairs = np.array(energies, dtype=float).reshape(-1, 2)
     predicted, expected = pairs[np.isfinite(pairs).all(axis=1)].T
@@ -122,6 +131,7 @@ def trust(
         spread_scale=calibrated(spreads),
         checks=checks,
         surprises=tuple(sorted(surprises, key=lambda surprise: (surprise.energy, surprise.label))),
+        window=window,
     )
 
 
@@ -178,7 +188,7 @@ def _checks(told: Trust) -> str:
         return "No sampling structure was relaxed by the reference alone, so that a surprise is not ruled out."
     made = f"{_count(told.checks, 'sampling structure')} relaxed by the reference alone"
     if not told.surprises:
-        return f"{made} led to nothing that was not known."
+        return f"{made} led to nothing within {told.window:g} eV of the ground state that was not known."
     found = ", ".join(f"{_height(surprise.energy)} ({surprise.label})" for surprise in told.surprises)
     return f"{made} led to {_count(len(told.surprises), 'minimum', 'minima')} that the loop had not found: {found}."
 

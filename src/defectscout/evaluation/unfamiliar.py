@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from defectscout.core.defect import Defect
+from defectscout.core.defect import Defect, charge_text
 from defectscout.learning.families import composition_of, familiarity
 from defectscout.surrogates.model_folder import TrainedOn
 
@@ -106,7 +106,7 @@ def _of_the_method(trained_on: TrainedOn, reference: str) -> list[Unfamiliar]:
 
 
 def _signed(charge: int) -> str:
-    return f"{charge:+d}".replace("-", "−") if charge else "0"
+    return charge_text(charge).replace("-", "−")
 
 
 def _enumerated(words: Sequence[str]) -> str:

@@ -346,6 +346,15 @@ class Dataset:
             yield connection
 
 
+def write_dataset(path: Path, frames: Iterable[LabelledFrame]) -> None:
+    """Write frames as a dataset, or not at all: what is there already is replaced at the end."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with Dataset.create(part) as dataset:
+        dataset.add(frames)
+    part.replace(path)
+
+
 def is_dataset(path: Path) -> bool:
     """Whether a file is a dataset, of any version, rather than another database or file."""
     if not path.is_file():

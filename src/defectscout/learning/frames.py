@@ -7,6 +7,7 @@ from typing import Final
 
 from ase import Atoms
 
+from defectscout.core.defect import charge_text
 from defectscout.core.frames import Prediction
 
 BULK: Final = "bulk"
@@ -34,7 +35,7 @@ class DefectId:
         return self.defect == BULK
 
     def __str__(self) -> str:
-        charge = "" if self.is_bulk else f"_{self.charge:+d}" if self.charge else "_0"
+        charge = "" if self.is_bulk else f"_{charge_text(self.charge)}"
         return f"{self.host} {self.defect}{charge}"
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from defectscout.core.settings import Settings
+from defectscout.surrogates.settings import Device
 
 
 class CleaningSettings(Settings):
@@ -148,7 +149,7 @@ class TrainSettings(Settings):
     )
     ensemble: int = Field(1, ge=1, description="models trained, with different seeds")
     seed: int = Field(0, ge=0, description="seed of shuffling and of new weights")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes CUDA where there is one")
+    device: Device = Field("auto", description="auto takes CUDA where there is one")
 
 
 TrainingPreset = Literal["default", "paper"]

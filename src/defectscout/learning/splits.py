@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from defectscout.core.defect import charge_text
 from defectscout.core.errors import DatasetError, SettingsError
 from defectscout.learning.balance import Group, assign
 from defectscout.learning.families import family_of
@@ -210,8 +211,8 @@ def _names(row: IndexRow) -> tuple[str, ...]:
     origin = row.origin
     if origin.is_bulk:
         return (f"{origin.host}/{origin.defect}", origin.host)
-    charge = f"{origin.charge:+d}" if origin.charge else "0"
-    return (f"{origin.host}/{origin.defect}_{charge}", f"{origin.host}/{origin.defect}", origin.host)
+    charged = f"{origin.host}/{origin.defect}_{charge_text(origin.charge)}"
+    return (charged, f"{origin.host}/{origin.defect}", origin.host)
 
 
 def _listing(rows: Sequence[IndexRow]) -> str:

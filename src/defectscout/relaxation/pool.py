@@ -25,6 +25,19 @@ from defectscout.relaxation.steps import finish, record
 from defectscout.relaxation.worker import Failed
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """That a relaxation ends before its forces have vanished: as what, and why.
+
+    Attributes:
+        state: such as merged, with the known minimum that it has fallen into as the reason.
+        reason: recorded with it.
+    """
+
+    state: RelaxationState
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceJob:
     """One relaxation with the reference: start or go on.
@@ -38,8 +51,8 @@ class ReferenceJob:
             the optimiser that it was made with.
         max_calls: force calls that may be spent on it now, a failed one included. It then pauses: it is handed
             back as it stands, with the state running, to go on another time from its last checkpoint. None: no limit.
-        merged_into: asked of each frame for the known minimum that the relaxation has fallen into: why it need not
-            go on, empty if it is to. Such a relaxation ends with the state merged.
+        stop: asked of each frame whether the relaxation need not go on, and as what it ends then; None if it is to
+            go on.
     """
 
     label: str
@@ -48,7 +61,7 @@ class ReferenceJob:
     checkpoint: Checkpoint | None = None
     stepper: Stepper | None = None
     max_calls: int | None = None
-    merged_into: Callable[[Frame], str] | None = None
+    stop: Callable[[Frame], Stop | None] | None = None
 
 
 def relax_with_reference(
@@ -70,7 +83,8 @@ def relax_with_reference(
         settings: criterion, step limit and FIRE's parameters, of the jobs without a stepper of their own.
         workers: relaxations at once; 0 takes as many as there are cores.
         on_step: told each frame, in this process, before that relaxation's next step begins.
-        on_finish: told each relaxation that converged, failed, reached the step limit or merged; not those that pause.
+        on_finish: told each relaxation that converged, failed, reached the step limit or was stopped, not those that
+            pause.
 
     Returns:
         The ends, in the order of `jobs`. One that fails, or whose worker crashes, fails
@@ -147,10 +161,9 @@ def _end(track: _Track) -> Relaxation | None:
     if end is not None:
         return end
     checkpoint = track.start.checkpoint
-    if checkpoint is not None and track.job.merged_into is not None:
-        reason = track.job.merged_into(checkpoint.frame)
-        if reason:
-            return finish(track.start, RelaxationState.MERGED, reason)
+    stop = track.job.stop(checkpoint.frame) if checkpoint is not None and track.job.stop is not None else None
+    if stop is not None:
+        return finish(track.start, stop.state, stop.reason)
     if track.job.max_calls is not None and track.spent >= track.job.max_calls:
         return finish(track.start, RelaxationState.RUNNING, f"paused after {track.spent} force calls")
     return None

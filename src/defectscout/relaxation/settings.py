@@ -34,6 +34,11 @@ class CorrectedSettings(Settings):
         gt=0,
         description="distance over which the correction is forgotten, norm of the displacement of all atoms, Å",
     )
+    length_alone: float = Field(
+        2.0,
+        gt=0,
+        description="the same where no surrogate proposes and the reference's own energies and forces are all there is",
+    )
     inner_calls: int = Field(
         60, ge=2, description="largest number of surrogate calls for one proposal, twice near the end"
     )

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from defectscout.core.defect import charge_text
 from defectscout.workflow.nearest import Offer
 from defectscout.workflow.store import Damaged, Store, StoredModel
 
@@ -56,7 +57,7 @@ def model_view(model: StoredModel) -> RenderableType:
         ("name", model.name),
         ("host", model.formula),
         ("defects", ", ".join(model.defects) or "not said"),
-        ("charge", _charge(model.charge)),
+        ("charge", charge_text(model.charge)),
         ("reference", model.method),
         ("frames", _frames(model)),
         ("tuned from", f"{model.base or 'scratch'} ({model.family})"),
@@ -76,7 +77,7 @@ def _models_table(models: Sequence[StoredModel]) -> Table:
     table = _table(models, "defects", "charge", "frames", "surrogate", "judgement", "stored")
     for model in models:
         table.add_row(
-            Text(model.name), Text(", ".join(model.defects)), _charge(model.charge), _frames(model),
+            Text(model.name), Text(", ".join(model.defects)), charge_text(model.charge), _frames(model),
             model.family, model.verdict, model.date[:10],
         )  # fmt: skip
     return table
@@ -112,7 +113,3 @@ def _damaged_line(entry: Damaged) -> Text:
 
 def _frames(model: StoredModel) -> str:
     return str(model.n_frames) if model.frames is not None else "not kept"
-
-
-def _charge(charge: int) -> str:
-    return f"{charge:+d}" if charge else "0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from defectscout.core.defect import UNPERTURBED
+from defectscout.core.defect import UNPERTURBED, charge_text
 
 RATTLED = "Rattled"
 """Label of the structure that is only rattled, made where a defect has no excess charge."""
@@ -67,7 +67,7 @@ def borrowed_label(label: str, charge: int) -> str:
     Returns:
         Such as `Bond_Distortion_-40.0%_from_-1`.
     """
-    return f"{label}_from_{charge:+d}" if charge else f"{label}_from_0"
+    return f"{label}_from_{charge_text(charge)}"
 
 
 def label_of_folder(name: str) -> str:

@@ -13,6 +13,7 @@ from defectscout.core.files import write_atomically
 from defectscout.surrogates.provenance import sha256
 
 MANIFEST: Final = "defectscout-model.json"
+CARD: Final = "MODEL_CARD.md"
 FORMAT: Final = 1
 
 Verdict = Literal["better", "mixed", "worse", "not judged"]

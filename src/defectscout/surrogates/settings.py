@@ -8,6 +8,8 @@ from pydantic import Field
 
 from defectscout.core.settings import Settings
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
 
 class SurrogateSettings(Settings):
     """Which surrogate scouts, and on what device."""
@@ -18,9 +20,7 @@ class SurrogateSettings(Settings):
         "tensornet:NAME or tensornet:FOLDER, mace:NAME or mace:FILE, ase:module:callable, or the folder of a trained "
         "model",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="auto takes CUDA where there is one, else the CPU"
-    )
+    device: Device = Field("auto", description="auto takes CUDA where there is one, else the CPU")
     batch_size: int = Field(
         16,
         ge=1,

@@ -20,8 +20,8 @@ from defectscout.references.base import ElectronicState
 from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.judging import judged
-from defectscout.workflow.learn.rounds import CHECK, REFERENCE, calls_of, read_records, tasks_of
-from defectscout.workflow.record import Task
+from defectscout.workflow.learn.rounds import calls_of, read_records, tasks_of
+from defectscout.workflow.record import CHECK, REFERENCE, Task
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
 from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, read_candidates
 from defectscout.workflow.stages.host import HostReport

@@ -16,7 +16,7 @@ from pathlib import Path
 from defectscout import __version__
 from defectscout.core.errors import CampaignError
 from defectscout.core.files import write_atomically
-from defectscout.workflow.record import SCHEMA_VERSION, Record
+from defectscout.workflow.record import ASK, CHECK, SCHEMA_VERSION, Record
 from defectscout.workflow.settings import SearchSettings, changed, flatten, write_toml
 
 RECORD_NAME = "campaign.db"
@@ -42,6 +42,8 @@ _PACKAGES = (
     "tblite",
     "torch",
 )
+TRAINING_PACKAGES = ("torch", "lightning", "matgl", "chgnet", "sevenn", "mace-torch", "numpy", "ase")
+"""Those that a model which was trained here depends on."""
 
 FIRST_STAGE_OF = {
     "host": "host",
@@ -65,7 +67,7 @@ STAGES = ("host", "defects", "sampling", "scout", "candidates", "reference")
 LEARNING_FOLDER = "learn"
 """Folder of the surrogates that a campaign has tuned."""
 
-LEARNING_STAGES = ("ask", "check")
+LEARNING_STAGES = (ASK, CHECK)
 """Stages of the learning loop beside `reference`; they go when the scouting does."""
 
 STAGE_DOCUMENTS = {

@@ -11,8 +11,8 @@ from defectscout.core.frames import Frame
 from defectscout.learning.frames import BULK, DefectId, FrameOrigin, LabelledFrame, SiteRecord, Unreadable
 from defectscout.workflow.campaign import RECORD_NAME
 from defectscout.workflow.campaign import read_campaign as read_settings
-from defectscout.workflow.learn.rounds import ANSWERING_STAGES, ASK, CHECK
-from defectscout.workflow.record import Record, TaskKey
+from defectscout.workflow.learn.rounds import ANSWERING_STAGES
+from defectscout.workflow.record import ASK, CHECK, HOST, Record, TaskKey
 from defectscout.workflow.serial import defects_from_json, host_from_json
 
 
@@ -53,7 +53,7 @@ def read_campaign(path: Path) -> Iterator[LabelledFrame | SiteRecord | Unreadabl
 
 def _read(source: str, record: Record, method: str, formula: str) -> Iterator[LabelledFrame | SiteRecord | Unreadable]:
     bulk = DefectId(formula, BULK, 0, method)
-    yield from _relaxations(source, record, "host", BULK, bulk)
+    yield from _relaxations(source, record, HOST, BULK, bulk)
     stored = record.read_document("defects")
     for defect in defects_from_json(stored) if stored is not None else ():
         identity = DefectId(formula, defect.name, defect.charge, method)
@@ -79,19 +79,16 @@ def _relaxations(
             reason = task.reason or "its steps were not kept; search again in a new folder to have them"
             yield Unreadable(source, f"{task.key} has no frames: {reason}")
         for frame in frames:
-            yield _labelled(source, frame, _start_of(task.key), identity)
+            yield labelled(frame, task.key, identity, source)
 
 
-def _start_of(key: TaskKey) -> str:
-    return f"{key.stage}/{key.label}" if key.stage in (ASK, CHECK) else key.label
-
-
-def _labelled(source: str, frame: Frame, start: str, identity: DefectId) -> LabelledFrame:
+def labelled(frame: Frame, key: TaskKey, identity: DefectId, source: str) -> LabelledFrame:
+    """A frame of a task in a campaign's record; `source` is the campaign's folder."""
     origin = FrameOrigin(
         host=identity.host,
         defect=identity.defect,
         charge=identity.charge,
-        start=start,
+        start=f"{key.stage}/{key.label}" if key.stage in (ASK, CHECK) else key.label,
         step=frame.step,
         method=identity.method,
         source=source,

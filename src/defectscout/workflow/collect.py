@@ -18,7 +18,7 @@ from defectscout.relaxation.records import Checkpoint
 from defectscout.sampling.folder import fit_to_supercell
 from defectscout.sampling.labels import folder_name
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.record import TaskKey
+from defectscout.workflow.record import REFERENCE, TaskKey
 from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
 
 OUTPUT_NAMES = ("vasprun.xml", "vasprun.xml.gz", "OUTCAR", "OUTCAR.gz")
@@ -62,7 +62,7 @@ def collect(
     unreadable: list[tuple[str, str]] = []
     for defect in defects:
         structures = candidate_structures(campaign, defect, candidates[defect.label])
-        campaign.record.add_tasks("reference", defect.label, [(item.label, atoms) for item, atoms in structures])
+        campaign.record.add_tasks(REFERENCE, defect.label, [(item.label, atoms) for item, atoms in structures])
         for candidate, _ in structures:
             name = f"{defect.label}/{candidate.label}"
             output = _find_output(folder / defect.label / folder_name(candidate.label))
@@ -93,7 +93,7 @@ def _find_output(folder: Path) -> Path | None:
 
 def _record(campaign: Campaign, defect: Defect, label: str, output: Path) -> None:
     frames = _frames(output, defect)
-    key = TaskKey("reference", defect.label, label)
+    key = TaskKey(REFERENCE, defect.label, label)
     campaign.record.forget_frames(key)
     first = frames[0].prediction.energy
     for frame in frames:

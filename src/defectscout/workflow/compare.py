@@ -10,6 +10,7 @@ import numpy as np
 
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.errors import CampaignError
+from defectscout.evaluation.discovery import CELL_TOLERANCE
 from defectscout.minima.distinct import distinct_minima, group_structures
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.site import track_site
@@ -22,9 +23,6 @@ from defectscout.workflow.stages.candidates import DefectCandidates, read_candid
 
 GROUND_STATE_TOLERANCE = 0.02
 """eV within which two searches have found the same ground-state energy."""
-
-CELL_TOLERANCE = 0.02
-"""Å and degrees within which two supercells are the same: a strain of 0.2 %, worth some meV."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,14 +35,11 @@ from defectscout.minima.lattice import fell_apart
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.campaign import LOG_NAME, RECORD_NAME, read_campaign
 from defectscout.workflow.exports import STRUCTURES_FOLDER, SUMMARY_NAME, structure_name
-from defectscout.workflow.record import Record, Task
+from defectscout.workflow.record import ASK, CHECK, REFERENCE, Record, Task
 from defectscout.workflow.serial import defects_from_json
 
-ANSWERING: Final = ("ask", "reference")
+ANSWERING: Final = (ASK, REFERENCE)
 """Stages whose frames are force calls that led to the answer."""
-
-CHECKING: Final = "check"
-"""Stage whose frames are force calls that only checked it."""
 
 LONGEST_PAUSE: Final = 600.0
 """Seconds: a longer gap in a log is not work but the time between two runs."""
@@ -159,19 +156,19 @@ def campaign_curves(folder: Path, zeros: Mapping[str, float] | None = None) -> d
 def _finished(
     folder: Path, record: Record, defect: Defect, summary: Mapping[str, Any], settings: MinimaSettings
 ) -> FinishedSearch:
-    tasks = [task for stage in (*ANSWERING, CHECKING) for task in record.tasks(stage, defect.label)]
+    tasks = [task for stage in (*ANSWERING, CHECK) for task in record.tasks(stage, defect.label)]
     counted = {task.key.stage: 0 for task in tasks}
     for task in tasks:
         counted[task.key.stage] += task.evaluations
-    asked = counted.get("ask", 0)
-    begun = sum(task.evaluations > 0 for task in tasks if task.key.stage != "ask")
+    asked = counted.get(ASK, 0)
+    begun = sum(task.evaluations > 0 for task in tasks if task.key.stage != ASK)
     return FinishedSearch(
         outcome=SearchOutcome(
             defect=defect,
             minima=tuple(_minima(folder, defect, summary["minima"])),
             unperturbed=_unperturbed(summary["minima"]),
             calls=sum(counted.get(stage, 0) for stage in ANSWERING),
-            check_calls=counted.get(CHECKING, 0),
+            check_calls=counted.get(CHECK, 0),
         ),
         energies=_energies(record, defect, tasks, settings),
         fresh_calls=asked + begun,

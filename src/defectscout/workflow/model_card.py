@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from defectscout.core.defect import charge_text
 from defectscout.evaluation.bootstrap import Interval
 from defectscout.evaluation.metrics import ErrorTable
 from defectscout.learning.fit import Fit
@@ -55,8 +56,7 @@ def model_card(manifest: Manifest, fits: Sequence[Fit], errors: Mapping[str, Err
 
 
 def _charges(charges: Sequence[int]) -> str:
-    words = [f"{charge:+d}" if charge else "0" for charge in charges]
-    return ", ".join(words) or "none (pristine hosts only)"
+    return ", ".join(map(charge_text, charges)) or "none (pristine hosts only)"
 
 
 def training_sentence(number: int, fit: Fit) -> str:

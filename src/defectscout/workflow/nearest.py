@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from defectscout.core.defect import Host
+from defectscout.core.defect import Host, charge_text
 from defectscout.core.errors import ModelFileError
 from defectscout.core.progress import Progress
 from defectscout.learning.families import (
@@ -171,7 +171,7 @@ def _offer(model: StoredModel, host: Structure, charge: int, method: str) -> Off
     if model.method != method:
         against.append(f"it learned another reference ({model.method}, not {method})")
     if model.charge != charge:
-        against.append(f"it learned another charge state ({_charge(model.charge)}, not {_charge(charge)})")
+        against.append(f"it learned another charge state ({charge_text(model.charge)}, not {charge_text(charge)})")
     if model.verdict == "worse":
         against.append("it did worse than the untouched model on frames that it was not trained on")
     if not related:
@@ -192,7 +192,7 @@ def _offer(model: StoredModel, host: Structure, charge: int, method: str) -> Off
 def _sentence(model: StoredModel, likeness: str, against: Sequence[str]) -> str:
     what = ", ".join(_bare(label, model.charge) for label in model.defects) or "defects"
     frames = f"{model.n_frames} frames" if model.n_frames else "frames not kept"
-    of = f"{model.formula} ({frames}, {model.method}, charge {_charge(model.charge)})"
+    of = f"{model.formula} ({frames}, {model.method}, charge {charge_text(model.charge)})"
     tuned = f"{model.name} was tuned on {what} of {of}"
     return f"{tuned}: not offered, {'; '.join(against)}" if against else f"{tuned}: {likeness}"
 
@@ -219,8 +219,4 @@ def _likeness(formula: str, trained: str, model: StoredModel, same_structure: bo
 
 def _bare(label: str, charge: int) -> str:
     """A defect's label without the charge, which the sentence gives once."""
-    return label.removesuffix(f"_{_charge(charge)}")
-
-
-def _charge(charge: int) -> str:
-    return f"{charge:+d}" if charge else "0"
+    return label.removesuffix(f"_{charge_text(charge)}")

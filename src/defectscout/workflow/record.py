@@ -59,9 +59,23 @@ _STRUCTURE = "systems.numbers, systems.positions, systems.cell, systems.pbc"
 # id, and selecting by key looks at every frame of the campaign.
 
 
+HOST, SAMPLING, SCOUT = "host", "sampling", "scout"
+"""Stages: relaxations of the host; sampling structures as they begin; their relaxations with the surrogate."""
+
+ASK, REFERENCE, CHECK = "ask", "reference", "check"
+"""Stages: single points; relaxations whose ends may be minima; relaxations that check the answer. The learning loop has
+all three, a search without it the second alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskKey:
-    """Which relaxation: its stage (`host`, `sampling`, `scout` or `reference`), defect and label."""
+    """Which relaxation or single point.
+
+    Attributes:
+        stage: `host`, `sampling`, `scout`, `ask`, `reference` or `check`.
+        defect: label of the defect; `bulk` for the host.
+        label: the sampling structure that it began from, or what it is.
+    """
 
     stage: str
     defect: str

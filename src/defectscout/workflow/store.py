@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from defectscout.core.defect import Host
+from defectscout.core.defect import Host, charge_text
 from defectscout.core.errors import DefectscoutError, InputFileError, ModelFileError, SettingsError
 from defectscout.learning.dataset import Dataset
 from defectscout.learning.frames import LabelledFrame
 from defectscout.surrogates.model_folder import (
+    CARD,
     MANIFEST,
     Manifest,
     is_model_folder,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["Damaged", "Store", "StoredModel", "forget", "keep", "read_store", "store_folder", "stored", "stored_models"]
 
 VARIABLE: Final = "DEFECTSCOUT_STORE"
-CARD: Final = "MODEL_CARD.md"
 PART: Final = ".part"
 STALE: Final = 24 * 3600.0
 """Age in seconds after which what a killed process left half done is swept away."""
@@ -240,7 +240,7 @@ def _checked_manifest(model: Path, charge: int) -> Manifest:
     if not seen.method:
         raise ModelFileError(f"The model folder '{model}' does not say which reference it was trained on. Train again.")
     if charge not in seen.charges:
-        states = ", ".join(f"{state:+d}" if state else "0" for state in seen.charges) or "none"
+        states = ", ".join(map(charge_text, seen.charges)) or "none"
         raise SettingsError(
             f"The model {model} was not trained on charge state {charge} (but on: {states}), and is offered for the "
             "charge state that it was trained on. Give one of those."
@@ -290,8 +290,7 @@ def _frames_of(path: Path) -> Iterator[LabelledFrame]:
 
 def _stem(entry: EntryFile) -> str:
     method = re.sub(r"[^A-Za-z0-9.]+", "-", entry.method.rpartition("/")[2]).strip("-.")
-    charge = f"{entry.charge:+d}" if entry.charge else "0"
-    return f"{entry.formula}-{method or 'reference'}-q{charge}"
+    return f"{entry.formula}-{method or 'reference'}-q{charge_text(entry.charge)}"
 
 
 def _placed(part: Path, stem: str) -> Path:

@@ -26,14 +26,13 @@ from defectscout.learning.settings import TrainSettings
 from defectscout.learning.trainable import Trainable
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.elements import check_known
-from defectscout.surrogates.model_folder import Manifest, Member, TrainedOn, weights_digest, write_manifest
+from defectscout.surrogates.model_folder import CARD, Manifest, Member, TrainedOn, weights_digest, write_manifest
 from defectscout.surrogates.registry import load_described, load_surrogate
 from defectscout.surrogates.settings import SurrogateSettings
-from defectscout.workflow.campaign import package_versions
+from defectscout.workflow.campaign import TRAINING_PACKAGES, package_versions
 from defectscout.workflow.model_card import model_card
 from defectscout.workflow.training_data import TrainingData
 
-CARD = "MODEL_CARD.md"
 BULK_FRAMES_FOR_REFERENCES = 20
 """Bulk frames of one composition that the element references are fitted to: more of them say the same."""
 
@@ -41,8 +40,6 @@ NOTHING_LEARNED = "No epoch of training was better on the validation frames than
 
 FRAMES_FOR_CONSTANTS = 20
 """Frames of one defect that its constant is averaged over."""
-
-PACKAGES = ("torch", "lightning", "matgl", "chgnet", "sevenn", "mace-torch", "numpy", "ase")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +131,7 @@ def train(
         references={symbol: references[symbol] for symbol in data.elements},
         dataset=data.digest,
         settings=settings.model_dump(mode="json"),
-        packages=package_versions(PACKAGES),
+        packages=package_versions(TRAINING_PACKAGES),
         errors={},
         charge_as_input=settings.architecture.charge_as_input,
     )

@@ -7,21 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from ase import Atoms
 
 from defectscout.core.defect import Defect
-from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
 from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
 from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
-from defectscout.relaxation.steppers import CorrectedStepper, FireStepper, Stepper
+from defectscout.relaxation.steppers import CorrectedStepper, FireStepper, Stepper, gaussian_process_stepper
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.checks import MergedInto
+from defectscout.workflow.learn.checks import StopAt
 from defectscout.workflow.learn.questions import Kind, Question
-from defectscout.workflow.learn.rounds import ASK, CHECK, REFERENCE, Asked, Round
-from defectscout.workflow.record import Task, TaskKey
+from defectscout.workflow.learn.rounds import Asked, Round
+from defectscout.workflow.record import ASK, CHECK, REFERENCE, TaskKey
 from defectscout.workflow.stages.clocks import Clocks
 
 STAGE = "asking"
@@ -55,8 +54,8 @@ def answer_round(
     campaign: Campaign,
     defect: Defect,
     item: Round,
-    surrogate: Surrogate | None,
-    merged_into: Callable[[Asked], MergedInto | None],
+    surrogate: Surrogate,
+    stop: Callable[[Asked], StopAt | None],
     progress: Progress,
 ) -> None:
     """Have the reference answer what is still open of a round's questions, several at once.
@@ -66,7 +65,7 @@ def answer_round(
         defect: which one.
         item: the round.
         surrogate: proposes the steps of corrected relaxations.
-        merged_into: for a question, what tells that its relaxation has fallen into a known minimum.
+        stop: for a question, what tells that its relaxation need not go on.
         progress: told about force calls.
     """
     tasks = {(task.key.stage, task.key.label): task for stage in {one.stage for one in item.asked}
@@ -80,7 +79,17 @@ def answer_round(
         left = max(0, one.max_calls - (task.evaluations - one.calls_before))
         label = f"{one.stage}/{one.task}"
         keys[label] = task.key
-        jobs.append(_job(campaign, defect, one, task, label, left, surrogate, merged_into(one)))
+        jobs.append(
+            ReferenceJob(
+                label=label,
+                atoms=task.start,
+                charge=defect.charge,
+                checkpoint=task.checkpoint,
+                stepper=_stepper(campaign.settings.refinement, one.kind, surrogate, defect.charge),
+                max_calls=left,
+                stop=stop(one),
+            )
+        )
     if not jobs:
         return
     total = sum(one.max_calls for one in item.asked)
@@ -97,35 +106,12 @@ def answer_round(
     progress.finish(STAGE)
 
 
-def _job(
-    campaign: Campaign,
-    defect: Defect,
-    asked: Asked,
-    task: Task,
-    label: str,
-    max_calls: int,
-    surrogate: Surrogate | None,
-    merged_into: MergedInto | None,
-) -> ReferenceJob:
-    return ReferenceJob(
-        label=label,
-        atoms=task.start,
-        charge=defect.charge,
-        checkpoint=task.checkpoint,
-        stepper=_stepper(campaign.settings.refinement, asked.kind, surrogate, defect.charge),
-        max_calls=max_calls,
-        merged_into=merged_into,
-    )
-
-
-def _stepper(settings: RelaxationSettings, kind: Kind, surrogate: Surrogate | None, charge: int) -> Stepper:
+def _stepper(settings: RelaxationSettings, kind: Kind, surrogate: Surrogate, charge: int) -> Stepper:
     if kind is Kind.POINT:
         return FireStepper(settings.model_copy(update={"max_steps": 0}))
     if kind is Kind.CORRECTED:
-        if surrogate is None:
-            raise CalculationError("A corrected relaxation needs a surrogate that proposes its steps.")
         return CorrectedStepper(settings, AtCharge(surrogate, charge))
-    return FireStepper(settings)
+    return gaussian_process_stepper(settings)
 
 
 class _Keeper:

@@ -9,17 +9,15 @@ from pathlib import Path
 from defectscout.core.defect import Defect, Host
 from defectscout.core.errors import DefectscoutError
 from defectscout.core.progress import Progress
-from defectscout.evaluation.trust import Ending
-from defectscout.learning.dataset import Dataset
+from defectscout.learning.dataset import Dataset, write_dataset
 from defectscout.learning.frame_sampling import spaced
 from defectscout.learning.frames import LabelledFrame
 from defectscout.relaxation.steppers import CorrectedStepper
 from defectscout.surrogates.charge import AtCharge
 from defectscout.surrogates.model_folder import is_model_folder
-from defectscout.surrogates.registry import load_surrogate
-from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.campaign import LEARNING_FOLDER, Campaign
 from defectscout.workflow.learn.candidates import record_candidates
-from defectscout.workflow.learn.learner import FOLDER, FRAMES, labelled_frames
+from defectscout.workflow.learn.learner import labelled_frames, load_learned
 from defectscout.workflow.learn.loop import learn
 from defectscout.workflow.learn.rounds import read_records, write_record
 from defectscout.workflow.nearest import resolve_nearest
@@ -28,6 +26,7 @@ from defectscout.workflow.stages.other_charges import relax_borrowed
 from defectscout.workflow.stages.reference import record_reference
 from defectscout.workflow.stages.scout import load_recorded_surrogate, record_surrogate
 from defectscout.workflow.store import keep, stored_models
+from defectscout.workflow.store_entry import FRAMES
 
 
 def learn_all(campaign: Campaign, defects: Sequence[Defect], host: Host, progress: Progress) -> None:
@@ -37,7 +36,7 @@ def learn_all(campaign: Campaign, defects: Sequence[Defect], host: Host, progres
     record_surrogate(campaign, surrogate.info)
     if not read_records(campaign):
         _offer(campaign, defects, host, progress)
-    learn(campaign, defects, host.formula, reused(campaign, defects, host), {}, progress)
+    learn(campaign, defects, host.formula, reused(campaign, defects, host), progress)
     candidates = record_candidates(campaign, defects)
     if campaign.settings.defects.cross_charges:
         relax_borrowed(campaign, defects, candidates, progress, steppers=_steppers(campaign, defects))
@@ -65,14 +64,10 @@ def reused(campaign: Campaign, defects: Sequence[Defect], host: Host) -> tuple[L
     Raises:
         DatasetError: if they cannot be read.
     """
-    copy = campaign.folder / FOLDER / FRAMES
+    copy = campaign.folder / LEARNING_FOLDER / FRAMES
     if not copy.exists():
         copy.parent.mkdir(exist_ok=True)
-        part = copy.with_name(f".{FRAMES}.part")
-        part.unlink(missing_ok=True)
-        with Dataset.create(part) as dataset:
-            dataset.add(_earlier_frames(campaign, defects, host))
-        part.replace(copy)
+        write_dataset(copy, _earlier_frames(campaign, defects, host))
     with Dataset.open(copy) as dataset:
         return tuple(dataset.frames([row.row for row in dataset.index()]))
 
@@ -96,23 +91,21 @@ def _earlier_frames(campaign: Campaign, defects: Sequence[Defect], host: Host) -
 def _steppers(campaign: Campaign, defects: Sequence[Defect]) -> dict[str, CorrectedStepper]:
     """Corrected relaxations with the last surrogate of each defect."""
     records = read_records(campaign)
-    settings = campaign.settings
-    steppers = {}
-    for defect in defects:
-        model = records[defect.label].model
-        if model:
-            surrogate = load_surrogate(settings.surrogate.model_copy(update={"name": str(campaign.folder / model)}))
-            steppers[defect.label] = CorrectedStepper(settings.refinement, AtCharge(surrogate, defect.charge))
-    return steppers
+    models = {defect.label: records[defect.label].model for defect in defects}
+    return {
+        defect.label: CorrectedStepper(
+            campaign.settings.refinement, AtCharge(load_learned(campaign, models[defect.label]), defect.charge)
+        )
+        for defect in defects
+        if models[defect.label]
+    }
 
 
 def _keep(campaign: Campaign, defects: Sequence[Defect], host: Host, progress: Progress) -> None:
     """Keep the last surrogate of each charge state whose loop has converged; it has learned from all its defects."""
     records = read_records(campaign)
     last = {
-        defect.charge: defect
-        for defect in defects
-        if records[defect.label].ending in (Ending.QUIET, Ending.NOTHING_LEFT) and records[defect.label].model
+        defect.charge: defect for defect in defects if records[defect.label].is_settled and records[defect.label].model
     }
     for charge, defect in last.items():
         if records[defect.label].kept_as:

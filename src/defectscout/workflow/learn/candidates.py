@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from defectscout.core.defect import Defect
 from defectscout.core.frames import RelaxationState
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.rounds import CHECK, REFERENCE, Asked, LearnRecord, read_records, tasks_of
-from defectscout.workflow.learn.view import LEFT, sampling_members
-from defectscout.workflow.record import Task
+from defectscout.workflow.learn.rounds import Asked, LearnRecord, read_records, tasks_of
+from defectscout.workflow.learn.view import LEFT, WITHOUT_END, sampling_members
+from defectscout.workflow.record import CHECK, REFERENCE, Task
 from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, Origin, write_candidates
 from defectscout.workflow.stages.sampling import sampling_structures
 
@@ -26,7 +26,7 @@ def _of_defect(campaign: Campaign, defect: Defect, record: LearnRecord) -> Defec
     tasks = {
         task.key.label: task
         for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))
-        if task.state.is_finished and task.reason != LEFT
+        if task.state.is_finished and task.reason not in WITHOUT_END
     }
     asked: dict[str, Asked] = {}
     for one in (one for item in record.rounds for one in item.asked if one.task in tasks):
@@ -37,8 +37,7 @@ def _of_defect(campaign: Campaign, defect: Defect, record: LearnRecord) -> Defec
         for label, one in asked.items()
         if tasks[label].state is not RelaxationState.MERGED
     )
-    scouting = [item for item in record.rounds if item.predicted]
-    return DefectCandidates(candidates=candidates, n_minima=len(scouting[-1].predicted) if scouting else 0)
+    return DefectCandidates(candidates=candidates, n_minima=len(record.last_predicted))
 
 
 def _members(
@@ -51,8 +50,7 @@ def _members(
     """
     sampling = sampling_structures(campaign, defect)
     found = {label: list(one.members) for label, one in asked.items()}
-    scouting = [item for item in record.rounds if item.predicted]
-    for minimum in scouting[-1].predicted if scouting else ():
+    for minimum in record.last_predicted:
         if minimum.known_as in found:
             found[minimum.known_as] += sampling_members(minimum.members, sampling)
     for label, task in tasks.items():

@@ -52,10 +52,11 @@ def decide(record: LearnRecord, unfinished: bool, spent: Spent, settings: LearnS
     budget = _budget(spent, settings)
     if not record.rounds:
         return Decision(budget)
-    scouting = [item for item in record.rounds if item.number > 0 and not item.of_check]
-    nothing_left = bool(scouting) and scouting[-1] is record.rounds[-1] and not scouting[-1].asked
+    scouting = record.scouting_rounds
+    exhausted = bool(scouting) and not scouting[-1].asked
+    nothing_left = exhausted and scouting[-1] is record.rounds[-1]
     if record.is_checked:
-        return Decision(Ending.NOTHING_LEFT if scouting and not scouting[-1].asked else Ending.QUIET)
+        return Decision(Ending.NOTHING_LEFT if exhausted else Ending.QUIET)
     settled = nothing_left or (record.quiet_rounds >= settings.patience and not unfinished)
     if settled and not settings.checks:
         return Decision(Ending.NOTHING_LEFT if nothing_left else Ending.QUIET)

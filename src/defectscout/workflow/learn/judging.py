@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from defectscout.core.defect import Defect
+from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import RelaxationState
 from defectscout.evaluation.trust import Surprise, Trust, trust
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.rounds import CHECK, LearnRecord, read_records, tasks_of
+from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
 from defectscout.workflow.learn.view import LEFT, Answers, read_answers
-from defectscout.workflow.record import Task
+from defectscout.workflow.record import CHECK, Task
 
 Tasks = dict[tuple[str, str], Task]
 """Tasks by stage and label."""
@@ -44,7 +44,7 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
     pairs = list(predictions(campaign, record, tasks))
     return trust(
         ending=record.ending,
-        rounds=sum(1 for item in record.rounds if item.number > 0 and not item.of_check),
+        rounds=len(record.scouting_rounds),
         quiet_rounds=record.quiet_rounds,
         patience=campaign.settings.learn.patience,
         minima=len(answers.found),
@@ -53,6 +53,7 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
         spreads=[(pair.spread, pair.error) for pair in pairs],
         checks=sum(stage == CHECK and _has_said(task) for (stage, _), task in tasks.items()),
         surprises=_surprises(record, answers, tasks),
+        window=campaign.settings.learn.window,
     )
 
 
@@ -66,6 +67,17 @@ def predictions(campaign: Campaign, record: LearnRecord, tasks: Tasks) -> Iterat
             first = campaign.record.frames(task.key)[0]
             spread = math.nan if one.spread is None else one.spread
             yield Prediction(one.predicted, task.initial_energy, spread, first.prediction.fmax)
+
+
+def unforeseen(check: Round, found: Sequence[Minimum]) -> tuple[Minimum, ...]:
+    """Minima that nothing but this check has led to."""
+    checked = {one.task for one in check.asked}
+    return tuple(minimum for minimum in found if checked.issuperset(minimum.members))
+
+
+def within_window(some: Sequence[Minimum], found: Sequence[Minimum], window: float) -> tuple[Minimum, ...]:
+    """Those of `some` that lie at most `window`, eV, above the lowest of all minima found, lowest first in `found`."""
+    return tuple(minimum for minimum in some if minimum.energy <= found[0].energy + window)
 
 
 def _has_said(task: Task) -> bool:

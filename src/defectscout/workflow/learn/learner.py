@@ -9,19 +9,16 @@ from typing import Final
 
 from defectscout.core.defect import Defect, SamplingStructure
 from defectscout.core.progress import Progress
-from defectscout.learning.dataset import Dataset
+from defectscout.learning.dataset import write_dataset
 from defectscout.learning.families import familiarity
-from defectscout.learning.frames import FrameOrigin, LabelledFrame
+from defectscout.learning.frames import DefectId, LabelledFrame
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.registry import load_surrogate
 from defectscout.workflow.campaign import LEARNING_FOLDER, Campaign
-from defectscout.workflow.learn.rounds import REFERENCE, LearnRecord, frames_of, read_records, tasks_of
+from defectscout.workflow.campaign_frames import labelled
+from defectscout.workflow.learn.rounds import LearnRecord, frames_of, read_records, tasks_of
 from defectscout.workflow.learn.tuning import tune
-
-FOLDER: Final = LEARNING_FOLDER
-
-FRAMES: Final = "frames.db"
-"""Frames that a surrogate learned from, in its folder."""
+from defectscout.workflow.store_entry import FRAMES
 
 SNAPSHOTS: Final = 2
 """Networks of earlier rounds that are compared with the newest where a spread is needed."""
@@ -36,7 +33,7 @@ class Learner:
         defect: which one.
         others: the campaign's other defects in the same charge state, whose answers are learned from as well.
         formula: of the host.
-        starts: its sampling structures, and those borrowed from other charge states.
+        starts: its sampling structures.
         base: the surrogate that it starts from, by name or folder.
         reused: frames of related hosts that are learned from as well.
         progress: told about the work.
@@ -51,15 +48,16 @@ class Learner:
     reused: tuple[LabelledFrame, ...]
     progress: Progress
 
-    def load(self, name: str) -> Surrogate:
-        """A surrogate on the campaign's device: a name, or a folder as a round records it."""
-        settings = self.campaign.settings.surrogate
-        return load_surrogate(settings.model_copy(update={"name": self.path_of(name)}))
 
-    def path_of(self, name: str) -> str:
-        """A recorded surrogate as it is found from here: rounds record folders inside the campaign's."""
-        inside = self.campaign.folder / name
-        return str(inside) if name.startswith(f"{FOLDER}/") and inside.is_dir() else name
+def load_learned(campaign: Campaign, name: str) -> Surrogate:
+    """A surrogate on the campaign's device: a name, or a folder as a round records it."""
+    return load_surrogate(campaign.settings.surrogate.model_copy(update={"name": path_of(campaign, name)}))
+
+
+def path_of(campaign: Campaign, name: str) -> str:
+    """A recorded surrogate as it is found from here: rounds record folders inside the campaign's."""
+    inside = campaign.folder / name
+    return str(inside) if name.startswith(f"{LEARNING_FOLDER}/") and inside.is_dir() else name
 
 
 def starting_surrogate(campaign: Campaign, defects: Sequence[Defect], defect: Defect) -> str:
@@ -78,7 +76,7 @@ def starting_surrogate(campaign: Campaign, defects: Sequence[Defect], defect: De
 
 def is_familiar(learner: Learner, base: str) -> bool:
     """Whether the surrogate was tuned on such a host in this charge state, so that its scouting can be trusted."""
-    seen = learner.load(base).info.trained_on
+    seen = load_learned(learner.campaign, base).info.trained_on
     if seen is None or learner.defect.charge not in seen.charges:
         return False
     if seen.method != learner.campaign.settings.reference.name:
@@ -97,24 +95,21 @@ def tuned_surrogate(learner: Learner, record: LearnRecord, name: str, seed: int)
         return ""
     campaign = learner.campaign
     settings = campaign.settings.learn.tuning
-    tuned = tune(
-        learner.path_of(record.model or record.started_from),
+    folder = campaign.folder / LEARNING_FOLDER / learner.defect.label / name
+    tune(
+        path_of(learner.campaign, record.model or record.started_from),
         frames,
-        campaign.folder / FOLDER / learner.defect.label / name,
+        folder,
         settings.model_copy(update={"seed": settings.seed + 1000 * seed}),
         campaign.settings.surrogate.device,
         learner.progress,
     )
-    return tuned.folder.relative_to(campaign.folder).as_posix()  # so that a campaign can be moved
+    return folder.relative_to(campaign.folder).as_posix()  # so that a campaign can be moved
 
 
 def write_frames(learner: Learner, folder: Path) -> None:
     """Put what the last surrogate has learned from into its folder, for searches that start from it."""
-    part = folder / f".{FRAMES}.part"
-    part.unlink(missing_ok=True)
-    with Dataset.create(part) as dataset:
-        dataset.add(_frames(learner))
-    part.replace(folder / FRAMES)
+    write_dataset(folder / FRAMES, _frames(learner))
 
 
 def _frames(learner: Learner) -> list[LabelledFrame]:
@@ -126,20 +121,8 @@ def _frames(learner: Learner) -> list[LabelledFrame]:
 
 def labelled_frames(campaign: Campaign, defect: Defect, formula: str) -> list[LabelledFrame]:
     """What the reference has evaluated for a defect, as frames to learn from, in the order of the record."""
+    identity = DefectId(formula, defect.name, defect.charge, campaign.settings.reference.name)
     return [
-        LabelledFrame(
-            frame.atoms,
-            frame.prediction,
-            FrameOrigin(
-                host=formula,
-                defect=defect.name,
-                charge=defect.charge,
-                start=task.key.label if task.key.stage == REFERENCE else f"{task.key.stage}/{task.key.label}",
-                step=frame.step,
-                method=campaign.settings.reference.name,
-                source=str(campaign.folder),
-            ),
-            scf_converged=True,
-        )
+        labelled(frame, task.key, identity, str(campaign.folder))
         for task, frame in frames_of(campaign, tasks_of(campaign, defect.label))
     ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ase import Atoms
 
-from defectscout.core.defect import Defect, SamplingStructure
+from defectscout.core.defect import Defect
 from defectscout.core.frames import FloatArray
 from defectscout.core.progress import Progress
 from defectscout.evaluation.trust import Ending
@@ -20,21 +20,21 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn import say
 from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
-from defectscout.workflow.learn.checks import MergedByPrediction, MergedInto, by_doubt
+from defectscout.workflow.learn.checks import FarAbove, MergedByPrediction, StopAt, by_doubt, first_of
 from defectscout.workflow.learn.ending import Spent, calls_left, decide
 from defectscout.workflow.learn.first import first_questions
+from defectscout.workflow.learn.judging import unforeseen, within_window
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
     Learner,
     is_familiar,
+    load_learned,
     starting_surrogate,
     tuned_surrogate,
     write_frames,
 )
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.rounds import (
-    CHECK,
-    REFERENCE,
     Asked,
     LearnRecord,
     Predicted,
@@ -56,7 +56,7 @@ from defectscout.workflow.learn.view import (
     sampling_members,
     scouting_starts,
 )
-from defectscout.workflow.record import TaskKey
+from defectscout.workflow.record import CHECK, REFERENCE, TaskKey
 from defectscout.workflow.stages.sampling import sampling_structures
 
 LOWER = 0.02
@@ -68,7 +68,6 @@ def learn(
     defects: Sequence[Defect],
     formula: str,
     reused: Sequence[LabelledFrame],
-    borrowed: Mapping[str, Sequence[SamplingStructure]],
     progress: Progress,
 ) -> None:
     """Run the loop for every defect, one after the other; what one has taught serves the next.
@@ -81,7 +80,6 @@ def learn(
         defects: the defects.
         formula: of the host.
         reused: frames of related hosts.
-        borrowed: further starts of a defect, by its label.
         progress: told about the work.
     """
     for defect in defects:
@@ -90,7 +88,7 @@ def learn(
             defect=defect,
             others=tuple(one for one in defects if one is not defect and one.charge == defect.charge),
             formula=formula,
-            starts=(*sampling_structures(campaign, defect), *borrowed.get(defect.label, ())),
+            starts=sampling_structures(campaign, defect),
             base=starting_surrogate(campaign, defects, defect),
             reused=tuple(frame for frame in reused if frame.origin.charge == defect.charge),
             progress=progress,
@@ -105,7 +103,7 @@ def _has_ended(learner: Learner, defects: Sequence[Defect]) -> bool:
     record = read_records(campaign).get(defect.label)
     if record is None or record.ending is None:
         return False
-    if record.ending in (Ending.QUIET, Ending.NOTHING_LEFT) or _is_spent(campaign, defects, record):
+    if record.is_settled or _is_spent(campaign, defects, record):
         leave_unfinished(campaign, defect, record)
         return True
     take_up_again(campaign, defect, record)
@@ -169,7 +167,7 @@ def _begin_round(learner: Learner, record: LearnRecord, answers: Answers, budget
     model = tuned_surrogate(learner, record, f"round-{number:02d}", number)
     tuned = time.monotonic()
     scouts = model or record.started_from
-    surrogate = learner.load(scouts)
+    surrogate = load_learned(learner.campaign, scouts)
     scouted = scout_round(
         surrogate,
         defect,
@@ -196,6 +194,7 @@ def _begin_round(learner: Learner, record: LearnRecord, answers: Answers, budget
         scouting_seconds=time.monotonic() - tuned,
     )
     say.round_begins(learner, item)
+    say.not_relaxed(learner, scouted.flagged)
     _store(learner, replace(record, model=model), item, questions)
 
 
@@ -203,7 +202,7 @@ def _earlier(learner: Learner, record: LearnRecord, current: str) -> list[Surrog
     """Surrogates of the rounds before, newest first; the one that the loop started from, if there are no others."""
     models = dict.fromkeys(item.model for item in reversed(record.rounds) if item.model)
     names = list(models)[:SNAPSHOTS] or [record.started_from]
-    return [learner.load(model) for model in names if model != current]
+    return [load_learned(learner.campaign, model) for model in names if model != current]
 
 
 def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget: int | None) -> None:
@@ -285,23 +284,27 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
     clock = time.monotonic()
     minima = campaign.settings.minima
     known = found_before(campaign, defect, item)
-    surrogate = learner.load(item.model or record.started_from)
+    surrogate = load_learned(learner.campaign, item.model or record.started_from)
 
-    def merged_into(one: Asked) -> MergedInto | None:
+    def stop(one: Asked) -> StopAt | None:
         if one.kind is Kind.POINT:
             return None
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
-        return MergedByPrediction(surrogate, defect, known, campaign.settings.scouting, minima, before)
+        merged = MergedByPrediction(surrogate, defect, known, campaign.settings.scouting, minima, before)
+        if not item.of_check or not known:
+            return merged
+        return first_of(merged, FarAbove(known[0].energy + campaign.settings.learn.window, before))
 
-    answer_round(campaign, defect, item, surrogate, merged_into, learner.progress)
+    answer_round(campaign, defect, item, surrogate, stop, learner.progress)
     after = read_answers(campaign, defect)
-    surprises = _surprises(item, after) if item.of_check else ()
+    surprises = unforeseen(item, after.found) if item.of_check else ()
+    missed = within_window(surprises, after.found, campaign.settings.learn.window)
     done = replace(
         item,
         answered=True,
-        news=bool(surprises) if item.of_check else _is_news(item, after),
-        surprises=surprises,
+        news=bool(missed) if item.of_check else _is_news(item, after),
+        surprises=tuple(minimum.representative for minimum in surprises),
         cut=item.cut or (item.of_check and not _are_finished(campaign, defect, item)),
         asking_seconds=item.asking_seconds + time.monotonic() - clock,
     )
@@ -318,12 +321,6 @@ def _is_news(item: Round, after: Answers) -> bool:
 def _are_finished(campaign: Campaign, defect: Defect, item: Round) -> bool:
     asked = {one.task for one in item.asked}
     return all(t.state.is_finished for t in tasks_of(campaign, defect.label, (CHECK,)) if t.key.label in asked)
-
-
-def _surprises(item: Round, after: Answers) -> tuple[str, ...]:
-    """Relaxations of a check that have found a minimum that the loop had not."""
-    checked = {one.task for one in item.asked}
-    return tuple(minimum.representative for minimum in after.found if checked.issuperset(minimum.members))
 
 
 def _close(learner: Learner, record: LearnRecord, ending: Ending) -> None:

@@ -11,10 +11,7 @@ from defectscout.core.frames import Frame
 from defectscout.evaluation.trust import Ending
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.questions import Kind
-from defectscout.workflow.record import Task
-
-ASK, REFERENCE, CHECK = "ask", "reference", "check"
-"""Stages of the record: single points; relaxations whose ends may be minima; relaxations that check the answer."""
+from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task
 
 ANSWERING_STAGES = (ASK, REFERENCE, CHECK)
 
@@ -81,7 +78,8 @@ class Round:
         asked: the questions.
         lowest_before: lowest energy that the reference had given before, eV; None before the first answer.
         answered: whether all of them have their answer.
-        news: whether an answer was lower than everything before it; of a check, whether it found a new minimum.
+        news: whether an answer was lower than everything before it; of a check, whether it found a new minimum
+            within the window of the lowest.
         of_check: whether it only checks the answer.
         surprises: relaxations of a check that found a minimum that the loop had not.
         cut: whether the budget cut the first round or a check short.
@@ -121,6 +119,21 @@ class LearnRecord:
     model: str = ""
     started_from: str = ""
     kept_as: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the loop ended because there was no more to learn, and not with its budget."""
+        return self.ending in (Ending.QUIET, Ending.NOTHING_LEFT)
+
+    @property
+    def scouting_rounds(self) -> tuple[Round, ...]:
+        """Rounds in which the surrogate scouted: neither the first nor a check."""
+        return tuple(item for item in self.rounds if item.number > 0 and not item.of_check)
+
+    @property
+    def last_predicted(self) -> tuple[Predicted, ...]:
+        """Minima of the last surrogate that had some."""
+        return next((item.predicted for item in reversed(self.rounds) if item.predicted), ())
 
     @property
     def quiet_rounds(self) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from defectscout.evaluation.trust import Ending
 from defectscout.workflow.learn.learner import Learner
 from defectscout.workflow.learn.questions import Kind
 from defectscout.workflow.learn.rounds import LearnRecord, Round
@@ -31,6 +31,15 @@ def round_begins(learner: Learner, item: Round) -> None:
     learner.progress.message(f"{head}: {found}asks for {asks or 'nothing'}")
 
 
+def not_relaxed(learner: Learner, flagged: Sequence[tuple[str, str]]) -> None:
+    """Relaxations with the surrogate that led to no minimum of this defect."""
+    if not flagged:
+        return
+    what = "a relaxation" if len(flagged) == 1 else f"{len(flagged)} relaxations"
+    told = "; ".join(f"{label}: {reason}" for label, reason in flagged)
+    learner.progress.message(f"{learner.defect.label}: {what} with the surrogate led to no minimum ({told})")
+
+
 def round_answered(learner: Learner, item: Round, after: Answers) -> None:
     """What the answers have brought."""
     if after.lowest is None:
@@ -40,7 +49,7 @@ def round_answered(learner: Learner, item: Round, after: Answers) -> None:
     elif item.news:
         text = f"lower by {item.lowest_before - after.lowest:.3f} eV" if not item.of_check else "a new minimum"
     else:
-        text = "nothing lower" if not item.of_check else "no surprise"
+        text = "nothing lower" if not item.of_check else "no surprise near the ground state"
     learner.progress.message(
         f"{learner.defect.label} round {item.number}: {text}; {len(after.found)} minima, {after.calls} force calls"
     )
@@ -48,7 +57,7 @@ def round_answered(learner: Learner, item: Round, after: Answers) -> None:
 
 def loop_ended(learner: Learner, record: LearnRecord) -> None:
     """That the loop has ended; the answer says how far it is to be trusted."""
-    if record.ending in (Ending.QUIET, Ending.NOTHING_LEFT):
+    if record.is_settled:
         learner.progress.message(f"{learner.defect.label}: the loop ends, since nothing new and lower came")
     else:
         learner.progress.warn(f"{learner.defect.label}: the loop ends with its budget, not with an answer that stood")

@@ -10,18 +10,14 @@ from ase import Atoms
 
 from defectscout.core.defect import Defect, Minimum, SamplingStructure
 from defectscout.core.frames import FloatArray, Frame, Relaxation, RelaxationState
-from defectscout.minima.distinct import distinct_minima
-from defectscout.minima.fingerprint import cosine_distances, site_fingerprints
+from defectscout.minima.distinct import distinct_minima, fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
-from defectscout.minima.site import track_site
 from defectscout.relaxation.batch import relax_batch
 from defectscout.relaxation.records import Checkpoint, Start
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import with_charge
-
-LOWEST_FRAMES = 10
-"""Answered frames, the lowest in energy, that put the surrogate's energies on the reference's scale."""
+from defectscout.workflow.learn.tuning import LOWEST_FRAMES
 
 ASKED_DISTANCE = 2.0
 """Times the threshold of one minimum. A round moves the surrogate's minima a little, and a structure that the
@@ -33,14 +29,12 @@ class Scouted:
     """What a round of scouting gave.
 
     Attributes:
-        ends: the end of each relaxation.
         trajectories: frames of each, by the label of its start.
         minima: distinct minima, lowest first, with energies on the reference's scale.
         flagged: label and reason of each that failed or lost its host.
         calls: force calls of the surrogate.
     """
 
-    ends: tuple[Relaxation, ...]
     trajectories: Mapping[str, tuple[Frame, ...]]
     minima: tuple[Minimum, ...]
     flagged: tuple[tuple[str, str], ...]
@@ -75,7 +69,6 @@ def scout_round(
     ends = relax_batch(surrogate, batch, relaxation, on_step=keep)
     found = distinct_minima(defect, ends, minima)
     return Scouted(
-        ends=ends,
         trajectories={label: tuple(frames) for label, frames in trajectories.items()},
         minima=tuple(replace(minimum, energy=minimum.energy + offset) for minimum in found.minima),
         flagged=tuple((flag.label, flag.reason) for flag in found.flagged),
@@ -106,9 +99,7 @@ def nearest_fingerprint(
     """
     if not structures or not others:
         return np.full(len(structures), np.inf), [-1] * len(structures)
-    both = [*structures, *others]
-    features = site_fingerprints(both, [track_site(defect, atoms) for atoms in both], settings)
-    distances = cosine_distances(features)[: len(structures), len(structures) :]
+    distances = fingerprint_distances(defect, [*structures, *others], settings)[: len(structures), len(structures) :]
     nearest = distances.argmin(axis=1)
     return distances[np.arange(len(structures)), nearest], [int(index) for index in nearest]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -29,33 +28,18 @@ from defectscout.surrogates.model_folder import (
     weights_digest,
     write_manifest,
 )
-from defectscout.workflow.campaign import package_versions
+from defectscout.surrogates.settings import Device
+from defectscout.workflow.campaign import TRAINING_PACKAGES, package_versions
 from defectscout.workflow.learn.settings import TuningSettings
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-
-PACKAGES: Final = ("torch", "lightning", "matgl", "chgnet", "sevenn", "mace-torch", "numpy", "ase")
 
 WATCHED_FRAMES: Final = 4
 """Frames whose errors are logged after each epoch; they are learned from, too, so that they choose nothing."""
 
 LOWEST_FRAMES: Final = 10
-"""Frames of a defect that its constant is averaged over: those low in energy, where ranks matter."""
+"""Frames of a defect that put the surrogate's energies on the reference's scale: those low in energy, where ranks
+matter."""
 
 _LEFTOVERS: Final = ("last.ckpt", "best.pt", "training.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """A surrogate after a round.
-
-    Attributes:
-        folder: the model folder.
-        seconds: wall time that tuning took in this call; less than the whole after a resume.
-    """
-
-    folder: Path
-    seconds: float
 
 
 def tune(
@@ -65,12 +49,12 @@ def tune(
     settings: TuningSettings,
     device: Device,
     progress: Progress,
-) -> Tuned:
+) -> None:
     """Train the surrogate `base` on `frames`, all of them, and write a model folder that `load_surrogate` reads.
 
     There are too few frames to hold any back, so the weights of the last epoch are kept: what judges a round is
     what the reference says of the structures that the tuned surrogate proposes. A call that was cut short goes
-    on from its last whole epoch, and a finished folder is returned as it is.
+    on from its last whole epoch, and a finished folder is left as it is.
 
     Args:
         base: an untouched surrogate, or the folder of an earlier round, whose members are trained on.
@@ -85,11 +69,11 @@ def tune(
         UnsupportedElementError: frames with an element that the model cannot take.
     """
     if is_model_folder(folder):
-        return Tuned(folder, 0.0)
+        return
     digest = frames_digest(frames)
     members: list[Member] = []
     references: dict[str, float] = {}
-    seconds, family = 0.0, ""
+    family = ""
     for number in range(settings.ensemble):
         member_folder = folder / f"member-{number}"
         training = _train_settings(_member_of(base, number), settings, len(frames), number, device)
@@ -100,14 +84,12 @@ def tune(
         references = element_references(trainable, frames, _known_references(base))
         energy = _reference_energy(trainable, frames, references)
         watched = frames[-WATCHED_FRAMES:]
-        fitted = fit(trainable, frames, watched, energy, training, member_folder, identity=digest, progress=progress)
-        seconds += fitted.seconds
+        fit(trainable, frames, watched, energy, training, member_folder, identity=digest, progress=progress)
         saved = trainable.save(member_folder / "weights", references, tuned=True)
         members.append(Member(str(saved.relative_to(folder)), weights_digest(saved)))
         for name in _LEFTOVERS:
             (member_folder / name).unlink(missing_ok=True)
     write_manifest(folder, _manifest(family, base, tuple(members), frames, references, digest, settings))
-    return Tuned(folder, seconds)
 
 
 def frames_digest(frames: Sequence[LabelledFrame]) -> str:
@@ -232,6 +214,6 @@ def _manifest(
         references={symbol: references[symbol] for symbol in elements},
         dataset=digest,
         settings=settings.model_dump(mode="json"),
-        packages=package_versions(PACKAGES),
+        packages=package_versions(TRAINING_PACKAGES),
         errors={},
     )

@@ -11,14 +11,17 @@ from defectscout.core.defect import Defect, Minimum, SamplingStructure
 from defectscout.core.frames import FloatArray, Frame, RelaxationState
 from defectscout.minima.distinct import distinct_minima
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.checks import HIGH
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, RoundView, Spread
-from defectscout.workflow.learn.rounds import ASK, CHECK, REFERENCE, Round, frames_of, tasks_of
+from defectscout.workflow.learn.rounds import Round, frames_of, tasks_of
 from defectscout.workflow.learn.scouting import ASKED_DISTANCE, Scouted, finished, nearest_fingerprint
-from defectscout.workflow.record import Task
+from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task
 
 LEFT = "left where it was: too far above the lowest minimum"
 """Reason of a relaxation that the loop has begun and not gone on with."""
 
+WITHOUT_END = (LEFT, HIGH)
+"""Reasons of relaxations that ended in no minimum of their own, however they look."""
 
 ONE_MINIMUM = 0.1
 """eV. Two minima of one surrogate that lie farther apart in energy are two, however alike their fingerprints are."""
@@ -64,16 +67,16 @@ class Answers:
 def read_answers(campaign: Campaign, defect: Defect) -> Answers:
     """What the record holds of the reference's answers about a defect."""
     tasks = tasks_of(campaign, defect.label)
-    frames = tuple(frame for _, frame in frames_of(campaign, tasks))
+    frames = frames_of(campaign, tasks)
     relaxations = [task for task in tasks if task.key.stage in (REFERENCE, CHECK)]
-    unfinished = {
-        task.key.label: min(campaign.record.frames(task.key), key=lambda frame: frame.prediction.energy)
-        for task in relaxations
-        if task.key.stage == REFERENCE and task.state is RelaxationState.RUNNING
-    }
+    unfinished: dict[str, Frame] = {}
+    for task, frame in frames:
+        if task.key.stage == REFERENCE and task.state is RelaxationState.RUNNING:
+            lowest = unfinished.setdefault(task.key.label, frame)
+            unfinished[task.key.label] = min(lowest, frame, key=lambda one: one.prediction.energy)
     without_end = (RelaxationState.FAILED, RelaxationState.MERGED)
     return Answers(
-        frames=frames,
+        frames=tuple(frame for _, frame in frames),
         found=_found(campaign, defect, relaxations),
         unfinished=unfinished,
         ended={task.key.label: task.start for task in relaxations if task.state in without_end},
@@ -90,7 +93,9 @@ def found_before(campaign: Campaign, defect: Defect, item: Round) -> tuple[Minim
 
 
 def _found(campaign: Campaign, defect: Defect, tasks: Sequence[Task]) -> tuple[Minimum, ...]:
-    ended = finished([task.as_relaxation() for task in tasks if task.state.is_finished and task.reason != LEFT])
+    ended = finished(
+        [task.as_relaxation() for task in tasks if task.state.is_finished and task.reason not in WITHOUT_END]
+    )
     return distinct_minima(defect, ended, campaign.settings.minima).minima
 
 

@@ -19,6 +19,7 @@ from defectscout.minima.alignment import displacements
 from defectscout.minima.distinct import DistinctMinima, distinct_minima
 from defectscout.minima.symmetry import site_symmetry
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.record import SCOUT
 from defectscout.workflow.stages.borrowed import Borrowed, read_borrowed
 from defectscout.workflow.stages.sampling import sampling_structures
 from defectscout.workflow.stages.scout import scouted
@@ -129,7 +130,7 @@ def _surrogate_minima(campaign: Campaign, defect: Defect, progress: Progress) ->
 def _check_scouted(campaign: Campaign, defects: Sequence[Defect]) -> None:
     """Candidates are chosen once: chosen too early, those not scouted yet would be lost."""
     for defect in defects:
-        tasks = campaign.record.tasks("scout", defect.label)
+        tasks = campaign.record.tasks(SCOUT, defect.label)
         running = sum(not task.state.is_finished for task in tasks)
         if not tasks or running:
             state = f"{running} of {len(tasks)} surrogate relaxations are still to do" if tasks else "it has not begun"
@@ -172,7 +173,7 @@ def _with_baseline(found: DistinctMinima, relaxed_in_place: Minimum | None) -> l
 
 
 def _check_some_left(campaign: Campaign, defects: Sequence[Defect]) -> None:
-    tasks = campaign.record.tasks("scout")
+    tasks = campaign.record.tasks(SCOUT)
     if tasks and all(task.state is RelaxationState.FAILED for task in tasks):
         reasons = sorted({task.reason for task in tasks})
         raise NothingFoundError(

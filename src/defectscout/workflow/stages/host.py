@@ -15,12 +15,12 @@ from defectscout.core.frames import Relaxation
 from defectscout.core.progress import Progress
 from defectscout.relaxation.records import Checkpoint
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.record import Task, TaskKey
+from defectscout.workflow.record import HOST, Task, TaskKey
 from defectscout.workflow.serial import host_from_json, host_to_json
 from defectscout.workflow.settings import SearchSettings
 
-RELAX = TaskKey("host", "bulk", "relax")
-STABILITY = TaskKey("host", "bulk", "stability")
+RELAX = TaskKey(HOST, "bulk", "relax")
+STABILITY = TaskKey(HOST, "bulk", "stability")
 
 ATOMS_WORTH_THREADS = 100
 """Supercells from this size on are evaluated with all cores (measured at 54 and 128 atoms)."""
@@ -165,7 +165,7 @@ def _relax_host(campaign: Campaign, host: Host, progress: Progress) -> tuple[Hos
     settings = campaign.settings
     name = settings.reference.name
     load_reference(name).check_elements([str(element) for element in host.primitive.composition.elements])
-    campaign.record.add_tasks("host", "bulk", [(RELAX.label, _atoms(host))])
+    campaign.record.add_tasks(HOST, "bulk", [(RELAX.label, _atoms(host))])
     progress.stage("host", 2)
     with evaluate_in_worker(name, 0, _threads(len(host.supercell))) as evaluate:
         relaxed = relax_cell(
@@ -176,7 +176,7 @@ def _relax_host(campaign: Campaign, host: Host, progress: Progress) -> tuple[Hos
             checkpoint=_task(campaign, RELAX).checkpoint,
         )
         _finish(campaign, RELAX, relaxed.relaxation)
-        campaign.record.add_tasks("host", "bulk", [(STABILITY.label, _atoms(relaxed.host))])
+        campaign.record.add_tasks(HOST, "bulk", [(STABILITY.label, _atoms(relaxed.host))])
         stability = stability_test(
             evaluate,
             relaxed.host,
@@ -190,7 +190,7 @@ def _relax_host(campaign: Campaign, host: Host, progress: Progress) -> tuple[Hos
             _finish(campaign, STABILITY, stability.relaxation)
     progress.finish("host")
     final = relaxed.relaxation.final
-    calls = sum(task.evaluations for task in campaign.record.tasks("host"))
+    calls = sum(task.evaluations for task in campaign.record.tasks(HOST))
     report = replace(
         _report(relaxed.host, settings, kept=""),
         energy=final.prediction.energy if final is not None else None,
@@ -226,7 +226,7 @@ def _atoms(host: Host) -> Atoms:
 
 
 def _task(campaign: Campaign, key: TaskKey) -> Task:
-    return next(task for task in campaign.record.tasks("host") if task.key == key)
+    return next(task for task in campaign.record.tasks(HOST) if task.key == key)
 
 
 def _finish(campaign: Campaign, key: TaskKey, relaxation: Relaxation) -> None:

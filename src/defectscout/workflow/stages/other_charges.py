@@ -26,7 +26,7 @@ from defectscout.minima.distinct import distinct_minima, fingerprint_distances
 from defectscout.relaxation.steppers import Stepper
 from defectscout.sampling.labels import borrowed_label, folder_name
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.record import Task
+from defectscout.workflow.record import CHECK, REFERENCE, Task
 from defectscout.workflow.stages.borrowed import Borrowed, read_borrowed, record_borrowed
 from defectscout.workflow.stages.candidates import DefectCandidates, Origin, read_candidates, with_borrowed
 from defectscout.workflow.stages.reference import relax_candidates
@@ -45,7 +45,7 @@ SAME_ATOM = 1.0
 """Å. Less than any bond, and more than unperturbed structures of two charge states differ by where a file has relaxed
 them a little."""
 
-RELAXING_STAGES = ("reference", "check")
+RELAXING_STAGES = (REFERENCE, CHECK)
 """Stages of the record whose tasks may end in a minimum; the second is the learning loop's."""
 
 _NOTHING: Mapping[str, Sequence[Atoms]] = MappingProxyType({})

@@ -15,7 +15,7 @@ from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.steppers import Stepper
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.record import Task, TaskKey
+from defectscout.workflow.record import REFERENCE, Task, TaskKey
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
 from defectscout.workflow.stages.clocks import Clocks
@@ -63,8 +63,8 @@ def relax_candidates(
 
     for defect in defects:
         structures = candidate_structures(campaign, defect, candidates[defect.label])
-        campaign.record.add_tasks("reference", defect.label, [(item.label, atoms) for item, atoms in structures])
-    tasks = campaign.record.tasks("reference")
+        campaign.record.add_tasks(REFERENCE, defect.label, [(item.label, atoms) for item, atoms in structures])
+    tasks = campaign.record.tasks(REFERENCE)
     pending = [task for task in tasks if not task.state.is_finished]
     if not pending:
         return
@@ -114,7 +114,7 @@ def record_reference(campaign: Campaign, progress: Progress) -> None:
 
 def _key(label: str) -> TaskKey:
     defect, name = label.split(_SEPARATOR, 1)
-    return TaskKey("reference", defect, name)
+    return TaskKey(REFERENCE, defect, name)
 
 
 def _keeper(
@@ -146,4 +146,4 @@ def _finisher(
 
 def referenced(campaign: Campaign, defect: Defect) -> tuple[Task, ...]:
     """The recorded reference relaxations of a defect."""
-    return tuple(campaign.record.tasks("reference", defect.label))
+    return tuple(campaign.record.tasks(REFERENCE, defect.label))

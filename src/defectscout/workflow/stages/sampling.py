@@ -11,6 +11,7 @@ from defectscout.core.progress import Progress
 from defectscout.sampling.metadata import DistortionMetadata
 from defectscout.sampling.sample import sample
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.record import SAMPLING
 
 _METADATA = TypeAdapter(dict[str, DistortionMetadata])
 
@@ -25,7 +26,7 @@ def prepare_sampling(campaign: Campaign, defects: Sequence[Defect], progress: Pr
     for number, defect in enumerate(missing, start=1):
         sampling = sample(defect, campaign.settings.sampling)
         campaign.record.add_tasks(
-            "sampling",
+            SAMPLING,
             defect.label,
             [(structure.label, structure.atoms) for structure in sampling.structures],
         )
@@ -41,7 +42,7 @@ def sampling_structures(campaign: Campaign, defect: Defect) -> tuple[SamplingStr
     """The recorded sampling structures of a defect."""
     return tuple(
         SamplingStructure(label=task.key.label, atoms=task.start)
-        for task in campaign.record.tasks("sampling", defect.label)
+        for task in campaign.record.tasks(SAMPLING, defect.label)
     )
 
 

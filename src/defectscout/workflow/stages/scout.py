@@ -17,7 +17,7 @@ from defectscout.relaxation.records import Checkpoint, Start
 from defectscout.surrogates.base import Surrogate, SurrogateInfo
 from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.record import Task, TaskKey
+from defectscout.workflow.record import SCOUT, Task, TaskKey
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.convergence import ConvergenceMeter
 from defectscout.workflow.stages.sampling import sampling_structures
@@ -93,8 +93,8 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
     """Relax the sampling structures of every defect with the surrogate; resume what was interrupted."""
     for defect in defects:
         starts = [(structure.label, structure.atoms) for structure in sampling_structures(campaign, defect)]
-        campaign.record.add_tasks("scout", defect.label, starts)
-    tasks = campaign.record.tasks("scout")
+        campaign.record.add_tasks(SCOUT, defect.label, starts)
+    tasks = campaign.record.tasks(SCOUT)
     if all(task.state.is_finished for task in tasks) and campaign.record.read_document("surrogate"):
         return
     surrogate = load_recorded_surrogate(campaign, defects)
@@ -114,13 +114,13 @@ def _scout_defect(
 ) -> None:
     from defectscout.relaxation.batch import relax_batch
 
-    pending = [task for task in campaign.record.tasks("scout", defect.label) if not task.state.is_finished]
+    pending = [task for task in campaign.record.tasks(SCOUT, defect.label) if not task.state.is_finished]
     if not pending:
         return
     starts = [_start(task, defect.charge) for task in pending]
     keeper = _keeper(campaign, defect, meter, progress)
     for relaxation in relax_batch(surrogate, starts, campaign.settings.scouting, on_step=keeper):
-        key = TaskKey("scout", defect.label, relaxation.label)
+        key = TaskKey(SCOUT, defect.label, relaxation.label)
         campaign.record.finish(key, relaxation.state, relaxation.reason, relaxation.n_evaluations)
         meter.finish(str(key))
         if relaxation.state is RelaxationState.FAILED:
@@ -144,7 +144,7 @@ def _keeper(
 
     def keep(steps: Sequence[tuple[str, Checkpoint]]) -> None:
         nonlocal clock
-        keyed = [(TaskKey("scout", defect.label, label), checkpoint) for label, checkpoint in steps]
+        keyed = [(TaskKey(SCOUT, defect.label, label), checkpoint) for label, checkpoint in steps]
         campaign.record.write_steps(keyed, seconds=time.monotonic() - clock)
         clock = time.monotonic()
         for key, checkpoint in keyed:
@@ -157,7 +157,7 @@ def _keeper(
 
 def scouted(campaign: Campaign, defect: Defect) -> tuple[Relaxation, ...]:
     """The recorded surrogate relaxations of a defect; empty if it was not scouted."""
-    return tuple(task.as_relaxation() for task in campaign.record.tasks("scout", defect.label))
+    return tuple(task.as_relaxation() for task in campaign.record.tasks(SCOUT, defect.label))
 
 
 def surrogate_info(campaign: Campaign) -> SurrogateInfo | None:
