@@ -9,7 +9,8 @@ For the cation vacancy of each host (CIFs in DATA/hosts) these strategies are co
 - `untouched`: the surrogate as it comes scouts, the reference relaxes its candidates (the paper's funnel, untrained);
 - `trained-elsewhere`: likewise, with the surrogate trained on the reference-only searches of the other hosts;
 - `learn`: the learning loop, from several seeds of the sampling structures and of tuning;
-- `learn-related`: the loop that starts from what `learn` has left of a related host.
+- `learn-related`: the loop that starts from what `learn` has left of a related host;
+- `learn-minima`, `learn-uncertain`, `learn-corrected`: the loop with another strategy of what to ask.
 
 Campaigns are folders HOST-STRATEGY[-SEED] in --folder. What is finished is only read, what was interrupted is gone on
 with, so the command may be given again at any time. Each learning loop has a store of models to itself.
@@ -53,6 +54,7 @@ from defectscout.workflow.discovery import (
     read_finished,
     read_reference_frames,
 )
+from defectscout.workflow.learn.settings import LearnSettings
 from defectscout.workflow.settings import merge
 from defectscout.workflow.store import VARIABLE
 from defectscout.workflow.training import train
@@ -67,7 +69,11 @@ STRATEGIES = {
     "trained-elsewhere": "trained on the other hosts, then reference",
     "learn": "learning loop",
     "learn-related": "learning loop after a related host",
+    "learn-minima": "learning loop, asks minima",
+    "learn-uncertain": "learning loop, asks where unsure",
+    "learn-corrected": "learning loop, corrected relaxations",
 }
+ASKS = ("minima", "uncertain", "corrected")
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="holds the campaigns")
     parser.add_argument("--hosts", type=listed, default=tuple(HOSTS))
     parser.add_argument("--strategies", type=listed, default=tuple(STRATEGIES))
-    parser.add_argument("--seeds", type=listed, default=("0", "1", "2"), help="of learn and learn-related")
+    parser.add_argument("--seeds", type=listed, default=("0", "1", "2"), help="of the strategies that learn")
     parser.add_argument("--surrogate", default="chgnet", help="what every strategy starts from")
     parser.add_argument("--epochs", type=int, default=30, help="of trained-elsewhere, at most")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -220,7 +226,9 @@ def settings(run: Run, surrogate: str) -> SearchSettings:
         overrides["surrogate"] = {"name": surrogate}
     if run.seed:
         seed = int(run.seed)
-        overrides |= {"strategy": "learn", "sampling": {"seed": seed}, "learn": {"tuning": {"seed": seed}}}
+        ask = next((ask for ask in ASKS if run.strategy == f"learn-{ask}"), LearnSettings().ask)
+        learn = {"ask": ask, "tuning": {"seed": seed}}
+        overrides |= {"strategy": "learn", "sampling": {"seed": seed}, "learn": learn}
     return merge(SearchSettings(), overrides, "the benchmark")
 
 

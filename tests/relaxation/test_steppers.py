@@ -13,7 +13,13 @@ from defectscout.relaxation.corrected import CorrectedState
 from defectscout.relaxation.pool import ReferenceJob, Stop, relax_with_reference
 from defectscout.relaxation.records import Checkpoint, Start, from_bytes, to_bytes
 from defectscout.relaxation.settings import CorrectedSettings, RelaxationSettings
-from defectscout.relaxation.steppers import CorrectedStepper, FireStepper, Stepper, gaussian_process_stepper
+from defectscout.relaxation.steppers import (
+    AT_REST,
+    AloneStepper,
+    CorrectedStepper,
+    FireStepper,
+    Stepper,
+)
 from defectscout.relaxation.steps import record
 from relaxation import engines
 from relaxation.surfaces import Holes, Surface, copper, emt, scaled
@@ -27,8 +33,8 @@ def corrected() -> CorrectedStepper:
     return CorrectedStepper(SETTINGS, Surface(scaled(emt, 0.7)))
 
 
-def alone() -> CorrectedStepper:
-    return gaussian_process_stepper(SETTINGS)
+def alone() -> AloneStepper:
+    return AloneStepper(SETTINGS, Surface(scaled(emt, 0.7)))
 
 
 STEPPERS = pytest.mark.parametrize(
@@ -204,3 +210,42 @@ def test_atoms_too_close_are_no_failure_in_a_trial_that_is_turned_down(
     assert start.checkpoint is not None
     end = stepper.ended(replace(start, checkpoint=Checkpoint(late, optimiser, start.checkpoint.initial_energy)))
     assert (end.state if end else None) is state
+
+
+def test_alone_no_surrogate_has_a_say_before_the_relaxation_is_at_rest() -> None:
+    surrogate = Surface(scaled(emt, 0.7))
+    stepper, start = AloneStepper(SETTINGS, surrogate), Start("it", copper())
+    asked_at: list[float] = []
+    for _ in range(60):
+        before = surrogate.n
+        if stepper.ended(start) is not None:
+            break
+        following, state = stepper.next_configuration(start)
+        if surrogate.n > before:
+            assert start.checkpoint is not None
+            asked_at.append(start.checkpoint.frame.prediction.fmax)
+        start = record(start, following, state, emt(following))
+    end = stepper.ended(start)
+    assert end is not None
+    assert end.state is RelaxationState.CONVERGED
+    assert end.initial_energy is not None
+    assert asked_at
+    assert max(asked_at) < AT_REST
+    assert start.checkpoint is not None
+    assert start.checkpoint.frame.step > len(asked_at)
+
+
+def test_alone_it_slides_off_a_shelf_that_the_surrogate_knows() -> None:
+    atoms = Atoms("Cu4", PLACES, cell=[20] * 3, pbc=True)
+    atoms.positions[1, 0] += 0.003
+    for surrogate, energy in ((saddle(0.05), 0.0), (saddle(-0.05), 0.08)):
+        stepper, start = AloneStepper(SETTINGS, Surface(surrogate)), Start("it", atoms)
+        for _ in range(15):
+            if stepper.ended(start) is not None:
+                break
+            following, state = stepper.next_configuration(start)
+            start = record(start, following, state, saddle(0.08)(following))
+        end = stepper.ended(start)
+        assert end is not None
+        assert end.final is not None
+        assert end.final.prediction.energy == pytest.approx(energy, abs=2e-3)

@@ -25,6 +25,7 @@ from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign, open_campaign, source_of
 from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
 from defectscout.workflow.learn.checks import (
+    FAR_UP,
     HIGH,
     RIGHT_FRAMES,
     FarAbove,
@@ -33,9 +34,10 @@ from defectscout.workflow.learn.checks import (
     by_doubt,
     first_of,
     merged_by_fingerprint,
+    paused_far_above,
 )
 from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide
-from defectscout.workflow.learn.judging import judged, unforeseen, within_window
+from defectscout.workflow.learn.judging import is_news, judged, unforeseen, within_window
 from defectscout.workflow.learn.questions import Kind
 from defectscout.workflow.learn.rounds import (
     Asked,
@@ -101,6 +103,28 @@ LOOPS = st.text("nqecsh", max_size=8).map(lambda text: "f" + text)
 
 
 # the record
+
+
+def test_a_relaxation_that_goes_on_to_its_end_is_nothing_new(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "reference", "Dimer_from_r1", dimer(defect), -1.1)
+    first = Round(1, "m", 0, (), (asked("reference", "Dimer_from_r1"),), lowest_before=-1.0)
+    assert is_news(campaign, defect, first, -1.1)
+    assert not is_news(campaign, defect, first, -1.015)  # by less than counts
+    assert is_news(campaign, defect, replace(first, lowest_before=None), -1.1)
+    assert not is_news(campaign, defect, replace(first, lowest_before=None), None)
+    (task,) = campaign.record.tasks("reference")
+    frames = campaign.record.frames(task.key)
+    energies = [one.prediction.energy for one in frames]
+    again = replace(first, asked=(asked("reference", "Dimer_from_r1", calls_before=len(frames)),))
+    lowest_before = min(energies)
+    assert not is_news(campaign, defect, replace(again, lowest_before=lowest_before), lowest_before)
+    on = replace(frames[-1], step=frames[-1].step + 1, prediction=replace(frames[-1].prediction, energy=-1.2))
+    campaign.record.write_steps(
+        [(task.key, Checkpoint(on, FireState(np.zeros((len(on.atoms), 3)), 0.1, 0.1, 0), energies[0]))], seconds=0.0
+    )
+    assert not is_news(campaign, defect, replace(again, lowest_before=lowest_before), -1.2)
+    assert is_news(campaign, defect, replace(again, lowest_before=-1.15), -1.2)  # another one was the lowest
+    assert is_news(campaign, defect, replace(again, lowest_before=lowest_before), -1.5)  # too far for its last part
 
 
 def test_a_check_has_news_only_near_the_ground_state(defect: Defect) -> None:
@@ -276,7 +300,7 @@ def test_answers(campaign: Campaign, defect: Defect) -> None:
     assert not is_unfinished(answers, None, window=0.5)
 
 
-def test_a_minimum_that_was_only_asked_about_keeps_the_loop_going(campaign: Campaign, defect: Defect) -> None:
+def test_a_minimum_that_was_not_relaxed_keeps_the_loop_going(campaign: Campaign, defect: Defect) -> None:
     answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
     answers = read_answers(campaign, defect)
     minimum = Predicted("Dimer", ("Dimer",), 0.3, (), "")
@@ -285,7 +309,9 @@ def test_a_minimum_that_was_only_asked_about_keeps_the_loop_going(campaign: Camp
     assert is_unfinished(answers, last, window=0.5)
     assert not is_unfinished(answers, last, window=0.2)
     assert not is_unfinished(answers, replace(last, predicted=(replace(minimum, known_as=UNPERTURBED),)), window=0.5)
-    assert not is_unfinished(answers, replace(last, asked=()), window=0.5)
+    assert is_unfinished(answers, replace(last, asked=()), window=0.5)
+    relaxed = asked("reference", "Dimer_2_from_r1", predicted=0.3)
+    assert not is_unfinished(answers, replace(last, asked=(point, relaxed)), window=0.5)
 
 
 def predicted_as(campaign: Campaign, defect: Defect, *minima: Minimum) -> list[tuple[str, bool]]:
@@ -403,6 +429,16 @@ def test_an_interrupted_check_goes_on_with_what_it_knew(defect: Defect, surrogat
     assert by_prediction(defect, surrogate, earlier=frames[1:-1])(frames[-1]) is None
 
 
+def test_a_relaxation_pauses_where_the_surrogate_was_wrong_by_far() -> None:
+    rule = paused_far_above(lowest=-3.0)
+    near, far = path((-3.0 + FAR_UP - 0.1, 2.0), (-3.0 + FAR_UP + 0.1, 2.0))
+    assert rule(near) is None
+    stop = rule(far)
+    assert stop is not None
+    assert stop.state is RelaxationState.RUNNING  # to be gone on with, should it be worth it
+    assert rule(replace(far, step=1)) is None
+
+
 def path(*points: tuple[float, float]) -> list[Frame]:
     """Frames with these energies (eV) and largest forces (eV/Å)."""
     return [frame(Atoms("H"), energy, force=force) for energy, force in points]
@@ -457,6 +493,11 @@ def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:
     told = LearnRecord(rounds=(item(1, a=0.0, b=-1.0, c=0.5), item(2, a=0.1, b=-3.0, c=0.5)))
     starts = [SamplingStructure(label, defect.atoms) for label in "dcba"]
     assert [start.label for start in by_doubt(told, starts)] == ["b", "a", "c", "d"]
+    # What the last surrogate leads b to is known: the reference has been there.
+    last = replace(told.rounds[1], predicted=tuple(
+        replace(minimum, known_as="b_from_r1" if minimum.label == "b" else "") for minimum in told.rounds[1].predicted
+    ))  # fmt: skip
+    assert [start.label for start in by_doubt(told.with_round(last), starts)] == ["a", "c", "d", "b"]
 
 
 # what is left, and what an answer is made of

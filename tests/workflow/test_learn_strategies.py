@@ -236,6 +236,13 @@ def test_far_minima_come_last() -> None:
     assert [q.label for q in strategy("minima").questions(seen)] == ["Dimer", "Unperturbed"]
 
 
+def test_mixed_asks_one_point_along_a_trajectory() -> None:
+    seen = replace(view(predicted("Dimer", 0.0, asked=True)), settings=LearnSettings(points=3))
+    along = [question.label for question in strategy("mixed").questions(seen) if "_step_" in question.label]
+    assert len(along) == 1
+    assert len(strategy("uncertain").questions(seen)) > 1
+
+
 def test_the_window_widens_with_the_error_of_the_surrogate() -> None:
     """A surrogate that is 0.4 eV wrong about a minimum that is known may be as wrong about others."""
     known = Minimum("Unperturbed", ("Unperturbed",), STRUCTURES["Unperturbed"], 0.0)

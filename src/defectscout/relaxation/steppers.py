@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -117,6 +117,36 @@ class _Flat:
 
     def predict(self, structures: Sequence[Atoms]) -> list[Prediction]:
         return [Prediction(0.0, np.zeros((len(atoms), 3))) for atoms in structures]
+
+
+AT_REST: Final = 0.1
+"""eV/Å. A relaxation with a smaller largest force stands in a minimum or on a shelf of the surface."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AloneStepper:
+    """Down to where the relaxation comes to rest no surrogate has a say; there one is asked whether the surface falls.
+
+    A Gaussian process over the reference's energies and forces proposes each step. It cannot tell a minimum from a
+    shelf on which the forces all but vanish (in V_Cd of CdSe one lies 0.4 eV above the ground state); the surrogate,
+    corrected by what the reference has said, can.
+
+    Attributes:
+        settings: criterion, step limit, trust radius and what is kept of earlier points.
+        surrogate: asked where the largest force is below `AT_REST`.
+    """
+
+    settings: RelaxationSettings
+    surrogate: Surrogate
+
+    def next_configuration(self, start: Start) -> tuple[Atoms, OptimiserState]:
+        checkpoint = start.checkpoint
+        if checkpoint is not None and checkpoint.frame.prediction.fmax < AT_REST:
+            return CorrectedStepper(self.settings, self.surrogate).next_configuration(start)
+        return gaussian_process_stepper(self.settings).next_configuration(start)
+
+    def ended(self, start: Start) -> Relaxation | None:
+        return CorrectedStepper(self.settings, self.surrogate).ended(start)
 
 
 def gaussian_process_stepper(settings: RelaxationSettings) -> CorrectedStepper:

@@ -13,7 +13,7 @@ from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
 from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
-from defectscout.relaxation.steppers import CorrectedStepper, FireStepper, Stepper, gaussian_process_stepper
+from defectscout.relaxation.steppers import AloneStepper, CorrectedStepper, FireStepper, Stepper
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
@@ -111,7 +111,7 @@ def _stepper(settings: RelaxationSettings, kind: Kind, surrogate: Surrogate, cha
         return FireStepper(settings.model_copy(update={"max_steps": 0}))
     if kind is Kind.CORRECTED:
         return CorrectedStepper(settings, AtCharge(surrogate, charge))
-    return gaussian_process_stepper(settings)
+    return AloneStepper(settings, AtCharge(surrogate, charge))
 
 
 class _Keeper:

@@ -17,13 +17,11 @@ from defectscout.relaxation.batch import relax_batch
 from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.records import Start
 from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.relaxation.steppers import AT_REST
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.learn.rounds import LearnRecord
 from defectscout.workflow.learn.scouting import nearest_fingerprint
-
-MERGING_FORCE: Final = 0.1
-"""eV/Å. A relaxation passes by minima, too: only one that has nearly come to rest is taken for a known one."""
 
 RIGHT_FORCE: Final = 0.15
 """eV/Å. Largest error of the surrogate on any atom that counts as right about where a relaxation is."""
@@ -32,11 +30,16 @@ RIGHT_FRAMES: Final = 3
 """Frames in a row on which the surrogate has to be right before it may say where a relaxation ends."""
 
 RESTING_FRAMES: Final = 3
-"""Frames in a row with forces below `MERGING_FORCE` after which a relaxation counts as nearly at rest."""
+"""Frames in a row with forces below `AT_REST` after which a relaxation can be trusted not to fall much farther."""
 
 LAST_FALL: Final = 0.5
 """eV. No relaxation falls farther once it is nearly at rest: 0.46 eV was the most over 50 relaxations by FIRE from
 sampling structures of CdTe, CdSe, GaCuS2 and CuAsS (GFN1-xTB), and 0.13 eV in all but three of them."""
+
+FAR_UP: Final = 1.0
+"""eV above the lowest minimum. What a relaxation may fall from a predicted minimum: from a good one 0.0 to 0.9 eV (V_Cd
+in CdTe and CdSe, GFN1-xTB), from one predicted 0.3 eV above the lowest and found 2.4 eV above it 21 force calls went
+into a minimum that was known."""
 
 HIGH: Final = "nearly at rest too far above the lowest minimum"
 """Reason of a check that was stopped."""
@@ -92,18 +95,33 @@ class FarAbove:
             self(frame)
 
     def __call__(self, frame: Frame) -> Stop | None:
-        self._resting = self._resting + 1 if frame.prediction.fmax < MERGING_FORCE else 0
+        self._resting = self._resting + 1 if frame.prediction.fmax < AT_REST else 0
         if self._resting < RESTING_FRAMES or frame.prediction.energy <= self.highest + LAST_FALL:
             return None
         return Stop(RelaxationState.UNCONVERGED, HIGH)
+
+
+def paused_far_above(lowest: float) -> StopAt:
+    """A relaxation from a predicted minimum pauses if the reference finds itself far above `lowest`, eV, there.
+
+    The surrogate was wrong about it, and learns more from that one frame than from those of a long way down; in the
+    next round it says whether the relaxation is worth going on with.
+    """
+
+    def ask(frame: Frame) -> Stop | None:
+        if frame.step > 0 or frame.prediction.energy <= lowest + FAR_UP:
+            return None
+        return Stop(RelaxationState.RUNNING, "paused: the reference finds itself far above the lowest minimum there")
+
+    return ask
 
 
 def merged_by_fingerprint(defect: Defect, known: Sequence[Minimum], settings: MinimaSettings) -> StopAt:
     """A relaxation is merged when fingerprint, energy and force say that it lies in a known minimum."""
 
     def ask(frame: Frame) -> Stop | None:
-        if frame.prediction.fmax > MERGING_FORCE:
-            return None
+        if frame.prediction.fmax > AT_REST:
+            return None  # a relaxation passes by minima, too
         places = [Place(minimum.representative, minimum.atoms, minimum.energy) for minimum in known]
         return _merged(same_place(defect, Place("", frame.atoms, frame.prediction.energy), places, settings))
 
@@ -183,7 +201,12 @@ def _merged(label: str) -> Stop | None:
 
 
 def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[SamplingStructure]:
-    """Starts by the spread of the energies that the surrogates of different rounds led them to, largest first."""
+    """Starts in the order in which a check may tell the most.
+
+    First those that the last surrogate leads to a minimum that the reference has not relaxed; then by the spread of
+    the energies that the surrogates of different rounds led them to, largest first.
+    """
+    confirmed = {label for minimum in record.last_predicted if minimum.known_as for label in minimum.members}
     ends: dict[str, list[float]] = {start.label: [] for start in starts}
     for item in record.rounds:
         for minimum in item.predicted:
@@ -191,4 +214,4 @@ def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[S
                 if label in ends:
                     ends[label].append(minimum.energy)
     doubt = {label: float(np.std(energies)) if len(energies) > 1 else 0.0 for label, energies in ends.items()}
-    return sorted(starts, key=lambda start: (-doubt[start.label], start.label))
+    return sorted(starts, key=lambda start: (start.label in confirmed, -doubt[start.label], start.label))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import RelaxationState
@@ -12,7 +13,13 @@ from defectscout.evaluation.trust import Surprise, Trust, trust
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
 from defectscout.workflow.learn.view import LEFT, Answers, read_answers
-from defectscout.workflow.record import CHECK, Task
+from defectscout.workflow.record import CHECK, Task, TaskKey
+
+LOWER: Final = 0.02
+"""eV. An energy that is not lower by more than this is no news."""
+
+LAST_PART: Final = 0.2
+"""eV. By how much the last part of a relaxation may fall without being news."""
 
 Tasks = dict[tuple[str, str], Task]
 """Tasks by stage and label."""
@@ -67,6 +74,32 @@ def predictions(campaign: Campaign, record: LearnRecord, tasks: Tasks) -> Iterat
             first = campaign.record.frames(task.key)[0]
             spread = math.nan if one.spread is None else one.spread
             yield Prediction(one.predicted, task.initial_energy, spread, first.prediction.fmax)
+
+
+def is_news(campaign: Campaign, defect: Defect, item: Round, lowest: float | None) -> bool:
+    """Whether a round has brought something new and lower.
+
+    A relaxation that held the lowest energy before, and goes on down to its end, is nothing new.
+
+    Args:
+        campaign: the campaign.
+        defect: which one.
+        item: the round, answered.
+        lowest: lowest energy that the reference has given by now, eV.
+    """
+    if lowest is None or item.lowest_before is None:
+        return lowest is not None
+    if lowest >= item.lowest_before - LOWER:
+        return False
+    if lowest < item.lowest_before - LAST_PART:
+        return True
+    for one in item.asked:
+        frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
+        energies = [frame.prediction.energy for frame in frames]
+        before = min(energies[: one.calls_before], default=math.inf)
+        if before <= item.lowest_before and min(energies, default=math.inf) <= lowest:
+            return False
+    return True
 
 
 def unforeseen(check: Round, found: Sequence[Minimum]) -> tuple[Minimum, ...]:

@@ -20,10 +20,10 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn import say
 from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
-from defectscout.workflow.learn.checks import FarAbove, MergedByPrediction, StopAt, by_doubt, first_of
+from defectscout.workflow.learn.checks import FarAbove, MergedByPrediction, StopAt, by_doubt, first_of, paused_far_above
 from defectscout.workflow.learn.ending import Spent, calls_left, decide
 from defectscout.workflow.learn.first import first_questions
-from defectscout.workflow.learn.judging import unforeseen, within_window
+from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
     Learner,
@@ -58,9 +58,6 @@ from defectscout.workflow.learn.view import (
 )
 from defectscout.workflow.record import CHECK, REFERENCE, TaskKey
 from defectscout.workflow.stages.sampling import sampling_structures
-
-LOWER = 0.02
-"""eV. An energy that is not lower by more than this is no news."""
 
 
 def learn(
@@ -292,9 +289,11 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
         merged = MergedByPrediction(surrogate, defect, known, campaign.settings.scouting, minima, before)
-        if not item.of_check or not known:
+        if not known:
             return merged
-        return first_of(merged, FarAbove(known[0].energy + campaign.settings.learn.window, before))
+        if item.of_check:
+            return first_of(merged, FarAbove(known[0].energy + campaign.settings.learn.window, before))
+        return first_of(merged, paused_far_above(known[0].energy)) if item.number else merged
 
     answer_round(campaign, defect, item, surrogate, stop, learner.progress)
     after = read_answers(campaign, defect)
@@ -303,19 +302,13 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
     done = replace(
         item,
         answered=True,
-        news=bool(missed) if item.of_check else _is_news(item, after),
+        news=bool(missed) if item.of_check else is_news(campaign, defect, item, after.lowest),
         surprises=tuple(minimum.representative for minimum in surprises),
         cut=item.cut or (item.of_check and not _are_finished(campaign, defect, item)),
         asking_seconds=item.asking_seconds + time.monotonic() - clock,
     )
     say.round_answered(learner, done, after)
     write_record(campaign, defect.label, record.with_round(done))
-
-
-def _is_news(item: Round, after: Answers) -> bool:
-    """Whether an answer is lower than everything before this round."""
-    lowest = after.lowest
-    return lowest is not None and (item.lowest_before is None or lowest < item.lowest_before - LOWER)
 
 
 def _are_finished(campaign: Campaign, defect: Defect, item: Round) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
@@ -10,6 +11,10 @@ from defectscout.workflow.learn.strategies.along import unsure_points
 from defectscout.workflow.learn.strategies.relaxing import relaxations
 from defectscout.workflow.learn.strategies.situation import SURE, Situation, situation
 from defectscout.workflow.learn.strategies.wording import at_minimum, within_budget
+
+MOST_ALONG: Final = 1
+"""Points along trajectories in a round. With three, V_Cd in CdSe spent 13 of 147 force calls on such frames 2 to 5 eV
+up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Mixed:
        if the reference was asked about it or the surrogate is sure of it: before that
        it is a bond as the untouched model has it, and a relaxation from there costs more calls than a point;
     3. single points at the other new minima that were not asked, the lowest first;
-    4. where those are fewer than `settings.points`, points along trajectories where the surrogate is not sure;
+    4. where those are fewer than `settings.points`, a point along a trajectory where the surrogate is not sure;
     5. predicted minima far above the lowest.
 
     Attributes:
@@ -42,7 +47,8 @@ class Mixed:
         unasked = [predicted for predicted in others if not predicted.asked]
         near = [predicted for predicted in unasked if not state.is_far(predicted)]
         _ask(view, state, near, limit, asked)
-        asked += unsure_points(view, state, self.apart, limit - len(asked), self.sure, asked)
+        along = min(MOST_ALONG, limit - len(asked))
+        asked += unsure_points(view, state, self.apart, along, self.sure, asked)
         _ask(view, state, [predicted for predicted in unasked if state.is_far(predicted)], limit, asked)
         return within_budget(asked, view.calls_left)
 
