@@ -35,6 +35,7 @@ from defectscout.workflow.learn.checks import (
     first_of,
     merged_by_fingerprint,
     paused_far_above,
+    rule_of_height,
 )
 from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide
 from defectscout.workflow.learn.judging import is_news, judged, unforeseen, within_window
@@ -437,6 +438,22 @@ def test_a_relaxation_pauses_where_the_surrogate_was_wrong_by_far() -> None:
     assert stop is not None
     assert stop.state is RelaxationState.RUNNING  # to be gone on with, should it be worth it
     assert rule(replace(far, step=1)) is None
+
+
+def test_only_a_relaxation_that_begins_pauses_for_its_height(defect: Defect) -> None:
+    (high,) = path((2.0, 2.0))
+    known = [Minimum("Dimer", ("Dimer",), defect.atoms, 0.0)]
+    item, one = Round(3, "m", 0, (), ()), asked("reference", "Rattled_from_r3")
+
+    def stops(item: Round, one: Asked, known: list[Minimum]) -> bool:
+        rule = rule_of_height(item, one, known, 0.5, ())
+        return rule is not None and rule(high) is not None
+
+    assert stops(item, one, known)
+    assert not stops(item, replace(one, calls_before=1), known)  # it paused, and was found worth going on with
+    assert not stops(item, one, [])
+    assert not stops(replace(item, number=0), one, known)
+    assert isinstance(rule_of_height(replace(item, of_check=True), one, known, 0.5, ()), FarAbove)
 
 
 def path(*points: tuple[float, float]) -> list[Frame]:

@@ -34,11 +34,11 @@ TYPICAL_SHARE_KEPT = 0.27
 """Share of the sampling structures that goes to the reference (paper: 73 % saved)."""
 
 
-LEARNING_CALLS = 60
-"""Force calls for one defect before the checks of a learning search (V_Cd in CdTe, M3GNet, GFN1-xTB: 60 to 70)."""
-CHECK_CALLS = 65
-"""Force calls of one check, a relaxation by the reference alone: as many as from any sampling structure. Measured on
-V_Cd in CdTe from strained starts: 117 and 130. Where the tuned surrogate is right about the path it ends earlier."""
+LEARNING_CALLS = 55
+"""Force calls for one defect before the checks of a learning search (V_Cd in CdTe and CdSe and V_Ga in GaCuS2, M3GNet,
+GFN1-xTB: 27 to 64)."""
+CHECK_CALLS = 25
+"""Force calls of one check, a relaxation by the reference alone (the same searches: 13 to 37)."""
 LEARNING_ROUNDS = 5
 """Rounds of scouting of a learning search (V_Cd in CdTe: three that bring something lower, then two quiet ones)."""
 LEARNING_SCOUTING_STEPS = 100

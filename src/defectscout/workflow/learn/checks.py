@@ -20,7 +20,7 @@ from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AT_REST
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import with_charge
-from defectscout.workflow.learn.rounds import LearnRecord
+from defectscout.workflow.learn.rounds import Asked, LearnRecord, Round
 from defectscout.workflow.learn.scouting import nearest_fingerprint
 
 RIGHT_FORCE: Final = 0.15
@@ -114,6 +114,26 @@ def paused_far_above(lowest: float) -> StopAt:
         return Stop(RelaxationState.RUNNING, "paused: the reference finds itself far above the lowest minimum there")
 
     return ask
+
+
+def rule_of_height(
+    item: Round, one: Asked, known: Sequence[Minimum], window: float, earlier: Sequence[Frame]
+) -> StopAt | None:
+    """Which relaxations of a round stop because they stand too high; None for those that do not.
+
+    Args:
+        item: the round.
+        one: the relaxation.
+        known: minima that were known before the round, lowest first.
+        window: up to where above the lowest minima matter, eV.
+        earlier: frames of the relaxation before an interruption of this round.
+    """
+    if not known:
+        return None
+    if item.of_check:
+        return FarAbove(known[0].energy + window, earlier)
+    # One that goes on was found worth it after it had paused; the first round has nothing to be far above of.
+    return paused_far_above(known[0].energy) if item.number > 0 and not one.calls_before else None
 
 
 def merged_by_fingerprint(defect: Defect, known: Sequence[Minimum], settings: MinimaSettings) -> StopAt:

@@ -20,7 +20,7 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn import say
 from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
-from defectscout.workflow.learn.checks import FarAbove, MergedByPrediction, StopAt, by_doubt, first_of, paused_far_above
+from defectscout.workflow.learn.checks import MergedByPrediction, StopAt, by_doubt, first_of, rule_of_height
 from defectscout.workflow.learn.ending import Spent, calls_left, decide
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
@@ -289,11 +289,8 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
         merged = MergedByPrediction(surrogate, defect, known, campaign.settings.scouting, minima, before)
-        if not known:
-            return merged
-        if item.of_check:
-            return first_of(merged, FarAbove(known[0].energy + campaign.settings.learn.window, before))
-        return first_of(merged, paused_far_above(known[0].energy)) if item.number else merged
+        height = rule_of_height(item, one, known, campaign.settings.learn.window, before)
+        return merged if height is None else first_of(merged, height)
 
     answer_round(campaign, defect, item, surrogate, stop, learner.progress)
     after = read_answers(campaign, defect)
