@@ -33,13 +33,13 @@ RESTING_FRAMES: Final = 3
 """Frames in a row with forces below `AT_REST` after which a relaxation can be trusted not to fall much farther."""
 
 LAST_FALL: Final = 0.5
-"""eV. No relaxation falls farther once it is nearly at rest: 0.46 eV was the most over 50 relaxations by FIRE from
-sampling structures of CdTe, CdSe, GaCuS2 and CuAsS (GFN1-xTB), and 0.13 eV in all but three of them."""
+"""eV. What a relaxation may still fall once it is nearly at rest: at most 0.46 eV in 50 relaxations by FIRE from
+sampling structures of CdTe, CdSe, GaCuS2 and CuAsS (GFN1-xTB), at most 0.13 eV in all but three of them."""
 
 FAR_UP: Final = 1.0
-"""eV above the lowest minimum. What a relaxation may fall from a predicted minimum: from a good one 0.0 to 0.9 eV (V_Cd
-in CdTe and CdSe, GFN1-xTB), from one predicted 0.3 eV above the lowest and found 2.4 eV above it 21 force calls went
-into a minimum that was known."""
+"""eV above the lowest minimum. Relaxations from predicted minima that led somewhere began 0.0 to 0.9 eV above where
+they ended (V_Cd in CdTe and CdSe, GFN1-xTB); one that was predicted at 0.3 eV and found at 2.4 eV took 21 force calls to
+a minimum that was known."""
 
 HIGH: Final = "nearly at rest too far above the lowest minimum"
 """Reason of a check that was stopped."""
