@@ -223,7 +223,7 @@ def settings(run: Run, surrogate: str) -> SearchSettings:
     if run.strategy == "reference-only":
         overrides["strategy"] = "reference-only"
     else:
-        overrides["surrogate"] = {"name": surrogate}
+        overrides |= {"strategy": "scout", "surrogate": {"name": surrogate}}
     if run.seed:
         seed = int(run.seed)
         ask = next((ask for ask in ASKS if run.strategy == f"learn-{ask}"), LearnSettings().ask)

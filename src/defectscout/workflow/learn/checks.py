@@ -38,8 +38,8 @@ sampling structures of CdTe, CdSe, GaCuS2 and CuAsS (GFN1-xTB), at most 0.13 eV 
 
 FAR_UP: Final = 1.0
 """eV above the lowest minimum. Relaxations from predicted minima that led somewhere began 0.0 to 0.9 eV above where
-they ended (V_Cd in CdTe and CdSe, GFN1-xTB); one that was predicted at 0.3 eV and found at 2.4 eV took 21 force calls to
-a minimum that was known."""
+they ended (V_Cd in CdTe and CdSe, GFN1-xTB); one that was predicted at 0.3 eV and found at 2.4 eV took 21 calls to a
+minimum that was known."""
 
 HIGH: Final = "nearly at rest too far above the lowest minimum"
 """Reason of a check that was stopped."""
