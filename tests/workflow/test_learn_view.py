@@ -1,4 +1,4 @@
-"""What counts as known among the minima that a surrogate predicts."""
+"""What counts as known among the minima that a surrogate predicts, and what is told of scouting."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from ase import Atoms
 
 from defectscout.core.defect import Bond, Minimum
 from defectscout.workflow.campaign import Campaign, Source
+from defectscout.workflow.learn import say
+from defectscout.workflow.learn.learner import Learner
 from defectscout.workflow.learn.scouting import Scouted
 from defectscout.workflow.learn.view import Answers, round_view
 from defectscout.workflow.settings import SearchSettings
+from listening import Listening
 from minima.vacancy_cases import CUBIC, dimer, vacancy
 
 DEFECT = vacancy(CUBIC)
@@ -52,3 +55,18 @@ def test_what_looks_like_a_known_minimum_is_known() -> None:
     predicted = Minimum("Bond_Distortion_-40.0%", ("Bond_Distortion_-40.0%",), dimer(DEFECT), -1.0, (BOND,))
     (one,) = view_of(predicted, found).predicted
     assert one.known_as == "Dimer"
+
+
+def test_scouting_relaxations_that_led_nowhere_are_told() -> None:
+    progress = Listening()
+    campaign = Campaign(Path(), SearchSettings(), Source("", ""), record=None)  # type: ignore[arg-type]
+    learner = Learner(campaign, DEFECT, (), "CdTe", (), "toy", (), progress)
+    say.not_relaxed(learner, ())
+    assert progress.messages == []
+    say.not_relaxed(learner, [("Dimer", "the host fell apart")])
+    say.not_relaxed(learner, [("Dimer", "the host fell apart"), ("Rattled", "it failed")])
+    label = DEFECT.label
+    assert progress.messages == [
+        f"{label}: a relaxation with the surrogate led to no minimum (Dimer: the host fell apart)",
+        f"{label}: 2 relaxations with the surrogate led to no minimum (Dimer: the host fell apart; Rattled: it failed)",
+    ]

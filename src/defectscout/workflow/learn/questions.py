@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
     POINT = "point"  # one force call
     CORRECTED = "corrected"  # the surrogate proposes each step, the reference corrects it
-    ALONE = "alone"  # relaxed by the reference alone
+    ALONE = "alone"  # relaxed by the reference alone, until it is nearly at rest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
