@@ -31,11 +31,12 @@ ROOMS = (
     "learning",
     "evaluation",
     "workflow",
+    "analysis",
     "reporting",
 )
 """In the order in which the data passes through them; `cli` has its own page."""
 
-PARTS = ("workflow.learn",)
+PARTS = ("workflow.learn", "reporting.figures", "reporting.report")
 """Packages inside a room that have a page of their own."""
 
 

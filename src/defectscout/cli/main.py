@@ -50,13 +50,15 @@ def run() -> None:
     app()
 
 
-from defectscout.cli import ablate, dataset, evaluate, models, search, stages, tools, train  # noqa: E402
+from defectscout.cli import ablate, analyse, dataset, evaluate, models, report, search, stages, tools, train  # noqa: E402
 
 search.register(app)
 stages.register(app)
 tools.register(app)
 dataset.register(app)
 evaluate.register(app)
+analyse.register(app)
+report.register(app)
 train.register(app)
 ablate.register(app)
 models.register(app)

@@ -10,8 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from defectscout.core.defect import UNPERTURBED
-from defectscout.evaluation.agreement import Agreement
-from defectscout.evaluation.trust import sentences
+from defectscout.reporting.wording import (
+    NO_NEW_BONDS,
+    bonds_text,
+    funnel_lines,
+    labels_text,
+    rank_text,
+    symmetry_text,
+)
 from defectscout.workflow.compare import DefectComparison
 from defectscout.workflow.plan import Plan
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
@@ -47,7 +53,7 @@ def defect_view(item: DefectResult, reference: str) -> RenderableType:
         parts.append(_candidates_table(item))
     if item.set_aside:
         parts.append(_set_aside_table(item))
-    parts += [Text(line) for line in _funnel_lines(item)]
+    parts += [Text(line) for line in funnel_lines(item)]
     parts.append(_confidence_text(item))
     return Group(*parts)
 
@@ -64,9 +70,6 @@ def _defect_heading(item: DefectResult) -> Text:
         text.append(f"; {item.state.note}", style="not bold")
     return text
 
-
-NO_NEW_BONDS = "none near"
-"""Only bonds near the site are looked for (`minima.bonds.NEAR_SITE`); the answer does not speak of others."""
 
 NARROW = 110
 """Columns; on a narrower terminal the columns of the table of minima stand one space apart."""
@@ -104,22 +107,16 @@ def _minima_table(item: DefectResult, collapse_padding: bool) -> Table:
 
 
 def _minimum_row(item: RankedMinimum, before: str) -> tuple[str, ...]:
-    after = item.minimum.site_symmetry
     return (
-        "ground state" if item.rank == 0 else f"metastable {item.rank}",
+        rank_text(item.rank),
         f"{item.relative_energy:.3f}",
         "?" if item.lowering is None else f"{item.lowering:+.3f}",
         "–" if item.surrogate_energy is None else f"{item.surrogate_energy:.3f}",
-        ", ".join(str(bond) for bond in item.minimum.new_bonds) or NO_NEW_BONDS,
-        after if after == before else f"{before} → {after}",
+        bonds_text(item),
+        symmetry_text(item, before),
         "yes" if item.minimum.converged else "no",
-        _labels(item.sampled_by),
+        labels_text(item.sampled_by),
     )
-
-
-def _labels(labels: tuple[str, ...], most: int = 3) -> str:
-    short = [label.replace("Bond_Distortion_", "") for label in labels]
-    return ", ".join(short) if len(short) <= most else f"{', '.join(short[:most])} and {len(short) - most} more"
 
 
 def _candidates_table(item: DefectResult) -> Table:
@@ -131,7 +128,9 @@ def _candidates_table(item: DefectResult) -> Table:
     lowest = min(energies, default=0.0)
     for candidate in item.candidates.candidates:
         energy = candidate.surrogate_energy
-        table.add_row(candidate.label, "–" if energy is None else f"{energy - lowest:.3f}", _labels(candidate.members))
+        table.add_row(
+            candidate.label, "–" if energy is None else f"{energy - lowest:.3f}", labels_text(candidate.members)
+        )
     return table
 
 
@@ -142,29 +141,6 @@ def _set_aside_table(item: DefectResult) -> RenderableType:
     for label, reason in item.set_aside:
         table.add_row(label, reason)
     return table
-
-
-def _funnel_lines(item: DefectResult) -> list[str]:
-    funnel = item.funnel
-    lines = [f"{funnel.sentence}; force calls: {funnel.surrogate_calls} surrogate, {funnel.reference_calls} reference"]
-    if funnel.calls_saved is not None and funnel.share_saved is not None:
-        lines.append(
-            f"Against the reference-only search ({funnel.reference_only_calls} force calls): "
-            f"{funnel.calls_saved} saved, {funnel.share_saved:.0%}"
-        )
-    if item.agreement is not None:
-        lines.append(_agreement_line(item.agreement))
-    if item.trust is not None:
-        lines += sentences(item.trust)
-    return lines
-
-
-def _agreement_line(agreement: Agreement) -> str:
-    return (
-        f"Surrogate against reference on {agreement.n_frames} frames of this defect: force MAE "
-        f"{agreement.force_mae:.2f} eV/Å, cosine {agreement.force_cosine:.2f}; relative energies MAE "
-        f"{agreement.energy_mae_relative:.2f} eV, rank correlation {agreement.spearman:.2f}"
-    )
 
 
 def _confidence_text(item: DefectResult) -> RenderableType:

@@ -110,6 +110,20 @@ def energy_key(label: str) -> float | str | None:
     return float(match["percent"]) / 100
 
 
+def distortion_of(label: str) -> float | None:
+    """How much bonds were distorted in a sampling structure, as a fraction of their length.
+
+    Args:
+        label: a sampling structure's label.
+
+    Returns:
+        -0.6 for `Bond_Distortion_-60.0%`, for that of a pair (`..._from_Te29-Te31`) and for one from another charge
+        state; None for anything that is no bond distortion, such as `Unperturbed`, `Rattled` and `Dimer`.
+    """
+    match = _BOND_DISTORTION.fullmatch(label)
+    return float(match["percent"]) / 100 if match is not None else None
+
+
 def folder_name(label: str) -> str:
     """Folder of a sampling structure in ShakeNBreak's layout.
 

@@ -61,7 +61,7 @@ def answer(
     states = electronic_states(campaign.settings, defects)
     agreements = _agreements(campaign, defects, progress)
     results = {
-        defect.label: _defect_result(
+        defect.label: defect_result(
             campaign,
             defect,
             candidates.get(defect.label, DefectCandidates()),
@@ -84,7 +84,7 @@ def answer(
     )
 
 
-def _defect_result(
+def defect_result(
     campaign: Campaign,
     defect: Defect,
     candidates: DefectCandidates,
@@ -93,6 +93,17 @@ def _defect_result(
     baseline_calls: int | None,
     report: HostReport,
 ) -> DefectResult:
+    """What the record says of one defect, as far as its search has come.
+
+    Args:
+        campaign: the campaign; it is only read.
+        defect: one of its defects.
+        candidates: what went to the reference, or is to go.
+        state: charge and spin there.
+        agreed: how well the surrogate agrees with the reference.
+        baseline_calls: reference force calls of a reference-only search of the defect; None if there is none.
+        report: what was found out about the host.
+    """
     tasks = relaxed_tasks(campaign, defect, candidates)
     ended = [task.as_relaxation() for task in tasks if task.state.is_finished]
     learned = read_records(campaign).get(defect.label)
@@ -232,12 +243,17 @@ def _members(by_label: Mapping[str, Candidate], label: str) -> tuple[str, ...]:
     return candidate.members if candidate is not None else (label,)
 
 
+def stored_agreements(campaign: Campaign) -> dict[str, Agreement]:
+    """How well the surrogate agrees with the reference, by the defect's label, as far as it was worked out."""
+    stored = campaign.record.read_document("agreement")
+    return _AGREEMENTS.validate_json(stored) if stored is not None else {}
+
+
 def _agreements(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> dict[str, Agreement]:
     """How well the surrogate agrees with the reference on each defect's reference frames, worked out once."""
     if surrogate_info(campaign) is None or campaign.settings.strategy == "learn":
         return {}  # a surrogate that has learned from these very frames is judged by what it said before (`Trust`)
-    stored = campaign.record.read_document("agreement")
-    known = _AGREEMENTS.validate_json(stored) if stored is not None else {}
+    known = stored_agreements(campaign)
     missing = {}
     for defect in defects:
         tasks = referenced(campaign, defect)

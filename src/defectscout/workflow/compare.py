@@ -112,12 +112,18 @@ def _defects(campaign: Campaign) -> tuple[Defect, ...]:
     return defects_from_json(stored) if stored is not None else ()
 
 
-def _check_same_supercell(one: Defect, other: Defect, first: Path, second: Path) -> None:
-    """Order of atoms and orientation may differ: neither energies nor fingerprints depend on them."""
-    same = Counter(one.atoms.symbols) == Counter(other.atoms.symbols) and np.allclose(
+def same_supercell(one: Defect, other: Defect) -> bool:
+    """Whether energies of two searches of a defect can be compared as they stand.
+
+    Order of atoms and orientation may differ: neither energies nor fingerprints depend on them.
+    """
+    return Counter(one.atoms.symbols) == Counter(other.atoms.symbols) and np.allclose(
         one.atoms.cell.cellpar(), other.atoms.cell.cellpar(), rtol=0, atol=CELL_TOLERANCE
     )
-    if not same:
+
+
+def _check_same_supercell(one: Defect, other: Defect, first: Path, second: Path) -> None:
+    if not same_supercell(one, other):
         raise CampaignError(
             f"{one.label} was searched in different supercells in {first} ({_cell(one)}) and {second} "
             f"({_cell(other)}): their energies cannot be compared. Run both searches from the same host with the same "

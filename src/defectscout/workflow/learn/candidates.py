@@ -17,12 +17,13 @@ from defectscout.workflow.stages.sampling import sampling_structures
 def record_candidates(campaign: Campaign, defects: Sequence[Defect]) -> dict[str, DefectCandidates]:
     """Write the relaxations of each loop down as candidates, so that answer and exports find them."""
     records = read_records(campaign)
-    found = {defect.label: _of_defect(campaign, defect, records[defect.label]) for defect in defects}
+    found = {defect.label: candidates_of_loop(campaign, defect, records[defect.label]) for defect in defects}
     write_candidates(campaign, found)
     return found
 
 
-def _of_defect(campaign: Campaign, defect: Defect, record: LearnRecord) -> DefectCandidates:
+def candidates_of_loop(campaign: Campaign, defect: Defect, record: LearnRecord) -> DefectCandidates:
+    """The relaxations of a loop that may have ended in a minimum, so far; nothing is written."""
     tasks = {
         task.key.label: task
         for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))

@@ -93,18 +93,21 @@ def prepare_host(campaign: Campaign, progress: Progress) -> tuple[Host, HostRepo
         UnstableHostError: if the host does not keep its structure on the reference's
             surface, unless the settings accept that.
     """
-    stored, stored_report = (
-        campaign.record.read_document("host"),
-        campaign.record.read_document("host-report"),
-    )
-    if stored is not None and stored_report is not None:
-        host, report = host_from_json(stored), _REPORT.validate_json(stored_report)
+    stored, known = campaign.record.read_document("host"), stored_report(campaign)
+    if stored is not None and known is not None:
+        host, report = host_from_json(stored), known
     else:
         host, report = _make_host(campaign, progress)
         campaign.record.write_document("host", host_to_json(host))
         campaign.record.write_document("host-report", _REPORT.dump_json(report).decode())
     _check_stable(report, campaign.settings, progress)
     return host, report
+
+
+def stored_report(campaign: Campaign) -> HostReport | None:
+    """What was recorded of the host; None before it was made."""
+    stored = campaign.record.read_document("host-report")
+    return _REPORT.validate_json(stored) if stored is not None else None
 
 
 def _check_stable(report: HostReport, settings: SearchSettings, progress: Progress) -> None:

@@ -102,14 +102,20 @@ def record_reference(campaign: Campaign, progress: Progress) -> None:
     from defectscout.references.registry import load_reference
 
     info = load_reference(campaign.settings.reference.name).info
-    stored = campaign.record.read_document("reference")
-    if stored is None:
+    known = reference_info(campaign)
+    if known is None:
         campaign.record.write_document("reference", _INFO.dump_json(info).decode())
-    elif (known := _INFO.validate_json(stored)) != info:
+    elif known != info:
         progress.warn(
             f"The reference {info.name} was {known.package} when this campaign began to use it and is {info.package} "
             "now: energies of the two are not strictly comparable."
         )
+
+
+def reference_info(campaign: Campaign) -> ReferenceInfo | None:
+    """What was recorded of the reference; None before it was asked."""
+    stored = campaign.record.read_document("reference")
+    return _INFO.validate_json(stored) if stored is not None else None
 
 
 def _key(label: str) -> TaskKey:

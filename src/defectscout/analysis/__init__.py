@@ -1,0 +1,1 @@
+"""What the landscapes of one campaign or of several have in common: functions of campaigns that return rows of data."""

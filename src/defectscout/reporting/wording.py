@@ -1,0 +1,92 @@
+"""What is said of a search in the same words everywhere: terminal, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from defectscout.evaluation.agreement import Agreement
+from defectscout.evaluation.trust import sentences
+from defectscout.workflow.results import DefectResult, RankedMinimum
+
+NO_NEW_BONDS: Final = "none near"
+"""Only bonds near the site are looked for (`minima.bonds.NEAR_SITE`); the answer does not speak of others."""
+
+
+def rank_text(rank: int) -> str:
+    """A minimum's place: `ground state` or `metastable 1`."""
+    return "ground state" if rank == 0 else f"metastable {rank}"
+
+
+def bonds_text(item: RankedMinimum) -> str:
+    """New bonds of a minimum, each with its length."""
+    return ", ".join(str(bond) for bond in item.minimum.new_bonds) or NO_NEW_BONDS
+
+
+def lengths_text(item: RankedMinimum) -> str:
+    """New bonds of a minimum, kind by kind: `Te–Te 2.72, 2.74 Å`."""
+    kinds: dict[str, list[str]] = {}
+    for bond in item.minimum.new_bonds:
+        kinds.setdefault("–".join(bond.species), []).append(f"{bond.length:.2f}")
+    return ", ".join(f"{kind} {', '.join(lengths)} Å" for kind, lengths in kinds.items()) or NO_NEW_BONDS
+
+
+def symmetry_text(item: RankedMinimum, before: str) -> str:
+    """Point group of a minimum, and what it was before if that is another."""
+    after = item.minimum.site_symmetry
+    return after if after == before else f"{before} → {after}"
+
+
+def short_label(label: str) -> str:
+    """A sampling structure where there is little room: `-40.0%`, `Dimer`."""
+    return label.replace("Bond_Distortion_", "")
+
+
+def labels_text(labels: Sequence[str], most: int = 3) -> str:
+    """The first of some sampling structures, and how many more there are."""
+    short = [short_label(label) for label in labels]
+    return ", ".join(short) if len(short) <= most else f"{', '.join(short[:most])} and {len(short) - most} more"
+
+
+def funnel_lines(item: DefectResult) -> list[str]:
+    """How a search narrowed down, what it spent and saved, and how far its surrogate can be trusted."""
+    funnel = item.funnel
+    lines = [f"{funnel.sentence}; force calls: {funnel.surrogate_calls} surrogate, {funnel.reference_calls} reference"]
+    if funnel.calls_saved is not None and funnel.share_saved is not None:
+        lines.append(
+            f"Against the reference-only search ({funnel.reference_only_calls} force calls): "
+            f"{funnel.calls_saved} saved, {funnel.share_saved:.0%}"
+        )
+    if item.agreement is not None:
+        lines.append(agreement_line(item.agreement))
+    if item.trust is not None:
+        lines += sentences(item.trust)
+    return lines
+
+
+def agreement_line(agreement: Agreement) -> str:
+    """How well the surrogate agrees with the reference."""
+    return (
+        f"Surrogate against reference on {agreement.n_frames} frames of this defect: force MAE "
+        f"{agreement.force_mae:.2f} eV/Å, cosine {agreement.force_cosine:.2f}; relative energies MAE "
+        f"{agreement.energy_mae_relative:.2f} eV, rank correlation {agreement.spearman:.2f}"
+    )
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 defect`, `2 defects`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`A`, `A and B`, `A, B and C`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
