@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -95,3 +97,24 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert perf_counter() < end, "nothing happened"
         threading.Event().wait(0.1)
+
+
+def drawn(page: Page, selector: str = ".pair") -> list[Locator]:
+    """The canvases of a section's viewers, once both are drawn."""
+    page.locator(selector).first.scroll_into_view_if_needed()
+    canvases = [page.locator(f"{selector} .stage").nth(side).locator("canvas") for side in range(2)]
+    for canvas in canvases:
+        canvas.wait_for()
+        until(lambda canvas=canvas: len(np.unique(pixels(canvas).reshape(-1, 3), axis=0)) > 50)  # type: ignore[misc]
+    return canvases
+
+
+def column(page: Page, table: str, index: int) -> list[Any]:
+    cells = page.locator(f"{table} tbody tr td:nth-child({index + 1})")
+    return [json.loads(text) for text in cells.evaluate_all("cells => cells.map(cell => cell.dataset.v)")]
+
+
+def saved(page: Page, button: Locator) -> tuple[str, str]:
+    with page.expect_download() as download:
+        button.click()
+    return download.value.suggested_filename, Path(download.value.path()).read_text(encoding="utf-8")

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,56 +19,10 @@ from defectscout.reporting.report.document import Report
 from defectscout.reporting.report.html import html_report
 from defectscout.reporting.table import csv_text
 from reporting import report_samples as samples
-from reporting.browser import PATIENCE, Witness, chromium, pixels, until
+from reporting.browser import Witness, column, drawn, pixels, saved, until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[], Report]], Path]:
-    """A report's file, written once."""
-    folder, known = tmp_path_factory.mktemp("reports"), dict[str, Path]()
-
-    def write(name: str, report: Callable[[], Report]) -> Path:
-        if name not in known:
-            known[name] = folder / f"{name}.html"
-            known[name].write_text(html_report(report()), encoding="utf-8")
-        return known[name]
-
-    return write
-
-
-@pytest.fixture
-def open_page(browser: Browser, written: Callable[..., Path]) -> Iterator[Callable[..., tuple[Page, Witness]]]:
-    """A report in a page of its own; that it was silent and asked for nothing is checked at the end."""
-    opened: list[tuple[Page, Witness, str]] = []
-
-    def go(report: Callable[[], Report], width: int = 1280, hash_: str = "", init: str = "", **options: Any) -> Any:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, reduced_motion="reduce", accept_downloads=True, **options
-        )
-        page, witness = context.new_page(), Witness()
-        page.set_default_timeout(PATIENCE)
-        witness.watch(page)
-        if init:
-            page.add_init_script(init)
-        url = written(getattr(report, "__name__", "report"), report).as_uri()
-        opened.append((page, witness, url))
-        page.goto(url + hash_)
-        return page, witness
-
-    yield go
-    for page, witness, url in opened:
-        page.context.close()
-        assert not witness.messages
-        assert {request.split("#")[0] for request in witness.network} == {url}
+    from playwright.sync_api import Browser
 
 
 def three_hundred() -> Report:
@@ -78,27 +31,6 @@ def three_hundred() -> Report:
 
 def forty() -> Report:
     return samples.many_defects(40, minima=2)
-
-
-def drawn(page: Page, selector: str = ".pair") -> list[Locator]:
-    """The canvases of a section's viewers, once both are drawn."""
-    page.locator(selector).first.scroll_into_view_if_needed()
-    canvases = [page.locator(f"{selector} .stage").nth(side).locator("canvas") for side in range(2)]
-    for canvas in canvases:
-        canvas.wait_for()
-        until(lambda canvas=canvas: len(np.unique(pixels(canvas).reshape(-1, 3), axis=0)) > 50)  # type: ignore[misc]
-    return canvases
-
-
-def column(page: Page, table: str, index: int) -> list[Any]:
-    cells = page.locator(f"{table} tbody tr td:nth-child({index + 1})")
-    return [json.loads(text) for text in cells.evaluate_all("cells => cells.map(cell => cell.dataset.v)")]
-
-
-def saved(page: Page, button: Locator) -> tuple[str, str]:
-    with page.expect_download() as download:
-        button.click()
-    return download.value.suggested_filename, Path(download.value.path()).read_text(encoding="utf-8")
 
 
 def test_structures_are_drawn_and_turn_together(open_page: Callable[..., Any]) -> None:

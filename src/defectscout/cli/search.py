@@ -230,7 +230,8 @@ def print_result(result: SearchResult, as_json: bool) -> None:
         console.print(
             f"\nIn {result.folder}/: {SUMMARY_NAME}, {CSV_NAME}, {STRUCTURES_FOLDER}/ "
             "(CIF and POSCAR of every minimum); "
-            "snb-plot and snb-groundstate work in it.",
+            "snb-plot and snb-groundstate work in it.\n"
+            f"To look at it: defectscout report {result.folder}",
             highlight=False,
             markup=False,
         )
