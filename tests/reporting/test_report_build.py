@@ -97,7 +97,7 @@ def test_a_half_finished_search_is_called_so_wherever_its_ground_state_is_named(
     assert any("lower minimum may still be found" in note for note in section.minima.notes)
     assert section.minima.rows[0][0] == "lowest so far"
     lowest = next(model for model in section.models if model.key.endswith("ground-state"))
-    assert lowest.title == "Lowest minimum so far"
+    assert lowest.title == "Lowest so far"
     assert all("not ended" in plot.caption for plot in section.plots)
     shown = {plot.key: plot for plot in report.plots}
     for key in ("lowerings", "funnel", "acceleration"):

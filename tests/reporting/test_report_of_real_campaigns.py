@@ -1,6 +1,8 @@
 """The report of real campaigns, opened in a browser. Their records lie in tests/data/campaigns.
 
-`CdTe_learned`: v_Cd_0 by the learning loop, M3GNet and GFN1-xTB (benchmarks/learning_loop.py, `learn`, seed 0).
+Both are of benchmarks/learning_loop.py, with GFN1-xTB as the reference: `CdTe_learned` is `learn` with M3GNet, seed 0
+(v_Cd_0, site symmetry Td); `CuAsS_reference_only` is `reference-only` (v_Cu_0 in an orthorhombic host, site symmetry
+Cs), every eighth frame of each relaxation and the last.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from defectscout.workflow.overview import Overview, read_overview
 from reporting.browser import column, drawn, pixels, saved, until
 
 CAMPAIGNS = Path(__file__).parents[1] / "data" / "campaigns"
-NAMES = ("CdTe_learned",)
+NAMES = ("CdTe_learned", "CuAsS_reference_only")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,14 @@ def test_their_records_can_still_be_read(real: Callable[[str], Overview]) -> Non
     assert item.ground_state.lowering == pytest.approx(-3.108, abs=1e-3)
     assert [bond.species for bond in item.ground_state.minimum.new_bonds] == [("Te", "Te")] * 3
     assert (len(item.result.minima), item.cost.reference_calls, len(item.sampling)) == (4, 75, 15)
+
+
+def test_a_search_of_an_orthorhombic_host(real: Callable[[str], Overview]) -> None:
+    overview = real("CuAsS_reference_only")
+    item = overview.defects["v_Cu_0"]
+    assert overview.host.space_group == "Pnma"
+    assert (len(item.result.minima), item.cost.reference_calls) == (1, 998)
+    assert len(item.result.minima[0].sampled_by) == 15
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -87,6 +87,8 @@ class TimeRow:
         calls_factor: reference-only force calls over those of this search; None before it has finished.
         factor: reference-only time over reference, scouting and tuning time (paper, table S12); None likewise.
         finished: whether the search has ended.
+        missed_by: how far its ground state lies above that of the reference-only search, eV, if it has ended without
+            it; None if it has it, or if that is not known.
     """
 
     host: str
@@ -102,6 +104,7 @@ class TimeRow:
     calls_factor: float | None
     factor: float | None
     finished: bool
+    missed_by: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def acceleration(overviews: Sequence[Overview], reference_only: Mapping[str, Ove
             if not item.cost.reference_calls:
                 notes.append(f"{overview.formula} {label}: no times, since the reference has not been asked yet")
                 continue
-            time = _time(overview.formula, item, other)
+            time = _time(overview.formula, item, other, funnel)
             times.append(time)
             if item.finished and funnel.found is not None:
                 saved.append(1 - time.calls / time.reference_only_calls)
@@ -217,7 +220,7 @@ def _funnel(host: str, item: DefectOverview, other: DefectOverview | None) -> Fu
     )
 
 
-def _time(host: str, item: DefectOverview, other: DefectOverview | None) -> TimeRow:
+def _time(host: str, item: DefectOverview, other: DefectOverview | None, funnel: FunnelRow) -> TimeRow:
     cost = item.cost
     if other is not None and other.finished:
         calls, seconds, estimated = other.cost.reference_calls, other.cost.reference_seconds, False
@@ -239,6 +242,7 @@ def _time(host: str, item: DefectOverview, other: DefectOverview | None) -> Time
         calls_factor=calls / cost.reference_calls if item.finished else None,
         factor=seconds / spent if item.finished and spent > 0 else None,
         finished=item.finished,
+        missed_by=funnel.difference if item.finished and funnel.found is False else None,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from defectscout.analysis.acceleration import acceleration, counterpart
 from defectscout.analysis.distortions import DistortionPlot, energy_against_distortion
+from defectscout.analysis.elsewhere import beside_each_other
 from defectscout.analysis.lowerings import lowerings
 from defectscout.analysis.motifs import motifs
 from defectscout.analysis.paths import paths
@@ -122,7 +123,8 @@ def analyse(name: AnalysisName, subject: Subject) -> Analysis:
     """
     if name in _BY_HOST:
         return _BY_HOST[name](subject)
-    overviews = told_apart(subject.overviews)
+    told = beside_each_other(subject.overviews, tuple(subject.reference_only.values()))
+    overviews = told_apart(told)
     baselines = {
         after.formula: subject.reference_only[before.formula]
         for before, after in zip(subject.overviews, overviews, strict=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.trust import sentences
+from defectscout.workflow.overview import DefectOverview
 from defectscout.workflow.results import DefectResult, RankedMinimum
 
 NO_NEW_BONDS: Final = "none near"
@@ -16,6 +17,14 @@ NO_NEW_BONDS: Final = "none near"
 def rank_text(rank: int) -> str:
     """A minimum's place: `ground state` or `metastable 1`."""
     return "ground state" if rank == 0 else f"metastable {rank}"
+
+
+def place_text(item: DefectOverview, rank: int) -> str:
+    """A minimum's place, as sure as it is: the lowest is the ground state of a search that has ended, if no other one
+    has found a lower."""
+    if rank == 0 and item.lower is not None:
+        return "lowest here"
+    return rank_text(rank) if rank or item.finished else "lowest so far"
 
 
 def bonds_text(item: RankedMinimum) -> str:

@@ -90,6 +90,24 @@ class Cost:
     tuning_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class LowerElsewhere:
+    """A lower minimum that another search of the same defect has found.
+
+    Attributes:
+        folder: name of that campaign's folder.
+        by: how much lower it is, eV.
+    """
+
+    folder: str
+    by: float
+
+    @property
+    def sentence(self) -> str:
+        """What it means here."""
+        return f"This is not the ground state: the search in {self.folder} has a minimum {self.by:.2f} eV lower."
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DefectOverview:
     """One defect of a campaign.
@@ -101,6 +119,8 @@ class DefectOverview:
         cost: what was spent.
         finished: whether nothing of its search is left to do.
         step: what it waits for, in words; empty if it is finished.
+        lower: a lower minimum of another search; None if there is none, or none was looked for (see
+            `analysis.elsewhere`).
     """
 
     result: DefectResult
@@ -109,6 +129,7 @@ class DefectOverview:
     cost: Cost
     finished: bool
     step: str
+    lower: LowerElsewhere | None = None
 
     @property
     def defect(self) -> Defect:
@@ -116,7 +137,7 @@ class DefectOverview:
 
     @property
     def ground_state(self) -> RankedMinimum | None:
-        """The lowest minimum so far; None before there is one."""
+        """The lowest minimum that this search has found; None before there is one."""
         return self.result.minima[0] if self.result.minima else None
 
 

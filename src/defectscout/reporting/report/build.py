@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from defectscout.analysis.acceleration import Acceleration, acceleration
 from defectscout.analysis.distortions import energy_against_distortion
+from defectscout.analysis.elsewhere import beside_each_other
 from defectscout.analysis.lowerings import Lowerings, lowerings
 from defectscout.analysis.motifs import MotifGroup, motifs
 from defectscout.analysis.paths import paths
@@ -61,6 +62,7 @@ def build_report(
     """
     if not overviews:
         raise CampaignError("There is no campaign to report on. Give at least one campaign folder.")
+    overviews = beside_each_other(overviews, tuple(reference_only.values()))
     names = campaign_names(overviews)
     compared, notes = _comparable(overviews, reference_only)
     costs, found = acceleration(overviews, compared), _together(overviews)

@@ -43,7 +43,7 @@ def _spent(overviews: Sequence[Overview]) -> Iterator[str]:
 
 
 def _compared(times: Sequence[TimeRow]) -> Iterator[str]:
-    ended = [row for row in times if row.finished and row.calls]
+    ended = [row for row in times if row.finished and row.calls and row.missed_by is None]
     run = [row for row in ended if not row.estimated]
     estimated = [row for row in ended if row.estimated]
     if run:
@@ -62,6 +62,12 @@ def _compared(times: Sequence[TimeRow]) -> Iterator[str]:
             f"By estimate only, for no such search was run: relaxing every sampling structure of {of} with the "
             f"reference would take about {alone} force calls, against {spent} here."
         )
+    for row in times:
+        if row.missed_by is not None:
+            yield (
+                f"A search of {row.defect} in {row.host} saved nothing with its {count(row.calls, 'force call')}: the "
+                f"ground state of the reference-only search is {row.missed_by:.2f} eV lower."
+            )
     open_ones = sum(not row.finished for row in times)
     if open_ones:
         have = "has" if open_ones == 1 else "have"

@@ -13,7 +13,7 @@ from defectscout.core.frames import RelaxationState
 from defectscout.minima.alignment import aligned_positions
 from defectscout.minima.bonds import new_bonds
 from defectscout.reporting.report.document import Model
-from defectscout.reporting.wording import bonds_text, rank_text, short_label, symmetry_text
+from defectscout.reporting.wording import bonds_text, place_text, rank_text, short_label, symmetry_text
 from defectscout.workflow.overview import DefectOverview, Descent
 from defectscout.workflow.record import REFERENCE, SCOUT
 from defectscout.workflow.results import RankedMinimum
@@ -51,7 +51,7 @@ def relaxed_model(key: str, item: DefectOverview, descent: Descent) -> Model:
     """The unperturbed structure as the reference relaxed it, where it is no minimum's own structure."""
     assert descent.final is not None
     minimum = next((one for one in item.result.minima if one.rank == descent.rank), None)
-    end = f"ends in the {_place(item, minimum)}" if minimum is not None else f"{descent.state.value}"
+    end = f"ends in: {place_text(item, minimum.rank)}" if minimum is not None else f"{descent.state.value}"
     bonds = new_bonds(item.defect, descent.final)
     return _model(
         item.defect, f"{key}-unperturbed-relaxed", "Unperturbed, relaxed",
@@ -94,19 +94,13 @@ def _minimum_model(key: str, item: DefectOverview, minimum: RankedMinimum) -> Mo
         "" if minimum.minimum.converged else "not converged",
     ]
     name = rank_text(minimum.rank)
-    title = _place(item, minimum)
+    title = place_text(item, minimum.rank)
     if UNPERTURBED in minimum.candidates:
         title += ": the unperturbed structure, relaxed"
     return _model(
         item.defect, f"{key}-{name.replace(' ', '-')}", title[0].upper() + title[1:],
         "; ".join(word for word in words if word), minimum.minimum.atoms, minimum.minimum.new_bonds,
     )  # fmt: skip
-
-
-def _place(item: DefectOverview, minimum: RankedMinimum) -> str:
-    if item.finished or minimum.rank:
-        return rank_text(minimum.rank)
-    return "lowest minimum so far"
 
 
 def _candidates(key: str, item: DefectOverview) -> Iterator[Model]:

@@ -11,7 +11,7 @@ from defectscout.references.base import ElectronicState
 from defectscout.reporting.report.document import Answer, Plot, Section
 from defectscout.reporting.report.models import models
 from defectscout.reporting.table import Cell, Column, Table
-from defectscout.reporting.wording import count, funnel_lines, lengths_text, rank_text, short_label, symmetry_text
+from defectscout.reporting.wording import count, funnel_lines, lengths_text, place_text, short_label, symmetry_text
 from defectscout.workflow.overview import DefectOverview, Overview
 from defectscout.workflow.record import SCOUT
 from defectscout.workflow.results import RankedMinimum
@@ -66,8 +66,10 @@ def status(overview: Overview, item: DefectOverview) -> str:
 
 
 def saved(item: DefectOverview, baseline: DefectOverview | None) -> float | None:
-    """Share of reference force calls saved; None unless both searches have ended."""
-    if baseline is None or not (item.finished and baseline.finished) or not baseline.cost.reference_calls:
+    """Share of reference force calls saved; None unless both searches have ended, or if this one missed a minimum."""
+    if baseline is None or not baseline.cost.reference_calls or item.lower is not None:
+        return None
+    if not (item.finished and baseline.finished):
         return None
     return 1 - item.cost.reference_calls / baseline.cost.reference_calls
 
@@ -77,7 +79,11 @@ def sentence(overview: Overview, item: DefectOverview, names: Sequence[str]) -> 
     ground = item.ground_state
     if ground is None:
         return _without_minimum(overview, item)
-    begin = "Ground state" if item.finished else "Lowest minimum so far, while the search has not ended"
+    begin = "Lowest minimum so far, while the search has not ended"
+    if item.lower is not None:
+        begin = f"{item.lower.sentence} The lowest minimum here"
+    elif item.finished:
+        begin = "Ground state"
     name, symmetry = names[0], symmetry_text(ground, item.result.symmetry_before)
     parts = [name]
     if ground.minimum.new_bonds:
@@ -216,7 +222,7 @@ def minima_table(key: str, item: DefectOverview, names: Sequence[str]) -> Table:
 
 def _minimum_row(item: DefectOverview, minimum: RankedMinimum, name: str) -> tuple[Cell, ...]:
     return (
-        rank_text(minimum.rank) if item.finished or minimum.rank else "lowest so far",
+        place_text(item, minimum.rank),
         minimum.relative_energy,
         minimum.lowering,
         minimum.surrogate_energy,
