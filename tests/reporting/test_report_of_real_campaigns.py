@@ -97,3 +97,22 @@ def test_report_in_a_browser(name: str, real: Callable[[str], Overview], open_pa
     for number in range(plots.count()):
         plots.nth(number).scroll_into_view_if_needed()
         plots.nth(number).locator(".main-svg").first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_screen_reader_finds_its_way(
+    scheme: str, real: Callable[[str], Overview], open_page: Callable[..., Any]
+) -> None:
+    """By the rules of axe-core (WCAG 2 and best practice)."""
+    import axe_playwright_python
+
+    def cdte() -> Any:
+        return build_report([real("CdTe_learned")])
+
+    page, _ = open_page(cdte, bypass_csp=True, color_scheme=scheme)
+    drawn(page)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    page.add_script_tag(path=Path(axe_playwright_python.__file__).with_name("axe.min.js"))
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
+    assert len(found["passes"]) > 40
