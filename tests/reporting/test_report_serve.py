@@ -248,11 +248,19 @@ def test_a_port_that_is_taken_is_an_error(campaign: Path) -> None:
 
 
 def test_the_last_line_of_the_log_tells_where_the_search_stands(campaign: Path) -> None:
-    line = "2026-01-01 00:00:00,000 DEBUG reference 0.40 v_Mg_0/Dimer, step 7, 0.31 eV/Å"
+    lines = (
+        "2026-01-01 00:00:00,000 INFO v_Mg_0 round 2: asks for a single point",
+        "2026-01-01 00:00:00,000 INFO stage asking begins, 401 units",
+        "2026-01-01 00:00:00,000 DEBUG asking 0.40 v_Mg_0/Dimer, step 7, 0.31 eV/Å",
+        "Traceback of something",
+        "2026-01-01 00:00:01,000 DEBUG half a li",
+    )
     with (campaign / "defectscout.log").open("a") as log:
-        log.write(f"{line}\nTraceback of something\n2026-01-01 00:00:01,000 DEBUG half a li")
+        log.write("\n".join(lines))
     with served(campaign) as server:
-        assert "reference 0.40 v_Mg_0/Dimer, step 7, 0.31 eV/Å" in str(progress(server)["lines"])
+        told = str(progress(server)["lines"])
+    assert "v_Mg_0 round 2: asks for a single point; v_Mg_0/Dimer, step 7, 0.31 eV/Å (" in told
+    assert "stage" not in told
 
 
 def test_versions_change_with_the_record_alone(campaign: Path) -> None:

@@ -176,7 +176,7 @@ def _ended(folder: Path, overviews: Sequence[Overview]) -> bool:
 
 
 def _log_lines(folders: Sequence[Path]) -> Iterator[str]:
-    """The last line of each log, and how old it is."""
+    """The last thing that each log says, and how long ago anything was written to it."""
     for folder in folders:
         try:
             path = folder / LOG_NAME
@@ -186,10 +186,13 @@ def _log_lines(folders: Sequence[Path]) -> Iterator[str]:
                 lines = handle.read().decode("utf-8", errors="replace").split("\n")
         except OSError:
             continue
-        last = next((line for line in reversed(lines[:-1]) if line[:4].isdigit()), "")
-        said = last.split(" ", 3)[3:]  # behind date, time and level
-        if said:
-            yield f"{folder.name}, {_age(age)}: {said[0]}"
+        said = [line.split(" ", 3)[2:] for line in lines[:-1] if line[:4].isdigit() and line.count(" ") > 2]
+        told = [text for level, text in said if level != "DEBUG" and not text.startswith("stage ")]
+        # Steps are for whoever looks closely: what is under way, its number, where it stands.
+        step = said[-1][1].split(" ", 2)[2:] if said and said[-1][0] == "DEBUG" else []
+        last = "; ".join([*told[-1:], *step])
+        if last:
+            yield f"{folder.name}: {last} ({_age(age)})"
 
 
 def _age(seconds: float) -> str:
