@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from defectscout.core.defect import DefectKind
+from defectscout.core.defect import DefectKind, label_of
 from defectscout.core.errors import DefectSelectionError
-from defectscout.defects.selection import Candidate, DefectGroup, interstitial_elements, label, select
+from defectscout.defects.selection import Candidate, DefectGroup, interstitial_elements, select
 
 VACANCY, SUBSTITUTION, INTERSTITIAL = DefectKind.VACANCY, DefectKind.SUBSTITUTION, DefectKind.INTERSTITIAL
 
@@ -124,5 +124,5 @@ def test_interstitials_are_made_only_if_asked_for(pattern: str, expected: list[s
 
 
 def test_labels_are_dopeds() -> None:
-    assert [label("v_Cd", q) for q in (-2, 0, 1)] == ["v_Cd_-2", "v_Cd_0", "v_Cd_+1"]
+    assert [label_of("v_Cd", q) for q in (-2, 0, 1)] == ["v_Cd_-2", "v_Cd_0", "v_Cd_+1"]
     assert set(DefectGroup) >= {"vacancies", "all"}

@@ -181,7 +181,7 @@ def _labels(frames: Path | None, formula: str, charge: int) -> tuple[str, ...]:
     """Labels of the defects of a host in a dataset."""
     if frames is None:
         return ()
-    from defectscout.core.defect import charge_text
+    from defectscout.core.defect import label_of
     from defectscout.learning.dataset import Dataset
 
     with Dataset.open(frames) as dataset:
@@ -193,7 +193,7 @@ def _labels(frames: Path | None, formula: str, charge: int) -> tuple[str, ...]:
             f"{frames} holds no defect of {formula} in charge state {charge} (its hosts: {hosts}). Give the dataset "
             "that the model was trained on, or the host of that dataset."
         )
-    return tuple(f"{name}_{charge_text(charge)}" for name in found)
+    return tuple(label_of(name, charge) for name in found)
 
 
 def _show_kept(model: StoredModel, json: bool) -> None:

@@ -28,6 +28,11 @@ def charge_text(charge: int) -> str:
     return f"{charge:+d}" if charge else "0"
 
 
+def label_of(name: str, charge: int) -> str:
+    """Name with the charge as doped and ShakeNBreak write it: `v_Cd_0`, `v_Cd_-2`, `v_Te_+1`."""
+    return f"{name}_{charge_text(charge)}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Host:
     """The pristine crystal.
@@ -82,8 +87,8 @@ class Defect:
 
     @property
     def label(self) -> str:
-        """Name with the charge as doped and ShakeNBreak write it: `v_Cd_0`, `v_Cd_-2`, `v_Te_+1`."""
-        return f"{self.name}_{charge_text(self.charge)}"
+        """Name with the charge, see `label_of`."""
+        return label_of(self.name, self.charge)
 
     @property
     def excess_charge_in_words(self) -> str:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
-from defectscout.core.defect import Defect, DefectKind
+from defectscout.core.defect import Defect, DefectKind, label_of
 from defectscout.core.frames import FloatArray
 from defectscout.core.quiet import quiet
 from defectscout.defects.excess_charge import excess_charge
-from defectscout.defects.selection import label
 
 if TYPE_CHECKING:
     from doped.core import DefectEntry
@@ -51,7 +50,7 @@ def in_charge_state(entry: DefectEntry, name: str, charge: int) -> DefectEntry:
     """A copy of `entry` in another charge state, named as doped would name it."""
     charged = copy.deepcopy(entry)
     charged.charge_state = charge
-    charged.name = label(name, charge)
+    charged.name = label_of(name, charge)
     return charged
 
 

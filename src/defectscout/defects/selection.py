@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from defectscout.core.defect import DefectKind, charge_text
+from defectscout.core.defect import DefectKind, label_of
 from defectscout.core.errors import DefectSelectionError
 
 _CHARGED = re.compile(r"(?P<name>.+)_(?P<charge>0|[+-]\d+)")
@@ -63,11 +63,6 @@ class Candidate:
         return members[group]
 
 
-def label(name: str, charge: int) -> str:
-    """Name with its charge as doped writes it: `v_Cd_0`, `v_Cd_-2`, `v_Te_+1`."""
-    return f"{name}_{charge_text(charge)}"
-
-
 def select(candidates: Sequence[Candidate], patterns: Sequence[str]) -> list[tuple[str, int]]:
     """Name and charge of each defect that the patterns select, without repetition.
 
@@ -117,7 +112,7 @@ def _matches(candidates: Sequence[Candidate], pattern: str) -> list[tuple[str, i
     if charged := _CHARGED.fullmatch(pattern):
         charge = int(charged["charge"])
         return [(c.name, charge) for c in candidates if _names(charged["name"], c.name)]
-    return [(c.name, q) for c in candidates for q in c.charges if fnmatchcase(label(c.name, q), pattern)]
+    return [(c.name, q) for c in candidates for q in c.charges if fnmatchcase(label_of(c.name, q), pattern)]
 
 
 def _names(pattern: str, name: str) -> bool:
@@ -128,7 +123,9 @@ def _names(pattern: str, name: str) -> bool:
 
 def _nothing(candidates: Sequence[Candidate], pattern: str) -> str:
     names = [candidate.name for candidate in candidates]
-    known = names + [group.value for group in DefectGroup] + [label(c.name, q) for c in candidates for q in c.charges]
+    known = (
+        names + [group.value for group in DefectGroup] + [label_of(c.name, q) for c in candidates for q in c.charges]
+    )
     folded = {word.lower(): word for word in reversed(known)}
     close = difflib.get_close_matches(pattern.lower(), folded, n=1, cutoff=0.6)
     hint = f" Did you mean {folded[close[0]]}?" if close else ""

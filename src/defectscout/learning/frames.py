@@ -7,7 +7,7 @@ from typing import Final
 
 from ase import Atoms
 
-from defectscout.core.defect import charge_text
+from defectscout.core.defect import label_of
 from defectscout.core.frames import Prediction
 
 BULK: Final = "bulk"
@@ -35,8 +35,7 @@ class DefectId:
         return self.defect == BULK
 
     def __str__(self) -> str:
-        charge = "" if self.is_bulk else f"_{charge_text(self.charge)}"
-        return f"{self.host} {self.defect}{charge}"
+        return f"{self.host} {self.defect if self.is_bulk else label_of(self.defect, self.charge)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from defectscout.core.defect import charge_text
+from defectscout.core.defect import label_of
 from defectscout.core.errors import DatasetError, SettingsError
 from defectscout.learning.balance import Group, assign
 from defectscout.learning.families import family_of
@@ -211,7 +211,7 @@ def _names(row: IndexRow) -> tuple[str, ...]:
     origin = row.origin
     if origin.is_bulk:
         return (f"{origin.host}/{origin.defect}", origin.host)
-    charged = f"{origin.host}/{origin.defect}_{charge_text(origin.charge)}"
+    charged = f"{origin.host}/{label_of(origin.defect, origin.charge)}"
     return (charged, f"{origin.host}/{origin.defect}", origin.host)
 
 
