@@ -24,19 +24,7 @@ from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign, open_campaign, source_of
 from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
-from defectscout.workflow.learn.checks import (
-    FAR_UP,
-    HIGH,
-    RIGHT_FRAMES,
-    FarAbove,
-    MergedByPrediction,
-    StopAt,
-    by_doubt,
-    first_of,
-    merged_by_fingerprint,
-    paused_far_above,
-    rule_of_height,
-)
+from defectscout.workflow.learn.checks import by_doubt
 from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide
 from defectscout.workflow.learn.judging import is_news, judged, unforeseen, within_window
 from defectscout.workflow.learn.questions import Kind
@@ -50,6 +38,18 @@ from defectscout.workflow.learn.rounds import (
 )
 from defectscout.workflow.learn.scouting import Scouted
 from defectscout.workflow.learn.settings import LearnSettings
+from defectscout.workflow.learn.stopping import (
+    FAR_UP,
+    HIGH,
+    RIGHT_FRAMES,
+    FarAbove,
+    MergedByPrediction,
+    StopAt,
+    first_of,
+    merged_by_fingerprint,
+    paused_far_above,
+    rule_of_height,
+)
 from defectscout.workflow.learn.view import LEFT, found_before, is_unfinished, read_answers, round_view
 from defectscout.workflow.record import TaskKey
 from defectscout.workflow.settings import SearchSettings, merge

@@ -17,9 +17,9 @@ from defectscout.relaxation.steppers import AloneStepper, CorrectedStepper, Fire
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.checks import StopAt
 from defectscout.workflow.learn.questions import Kind, Question
 from defectscout.workflow.learn.rounds import Asked, Round
+from defectscout.workflow.learn.stopping import StopAt
 from defectscout.workflow.record import ASK, CHECK, REFERENCE, TaskKey
 from defectscout.workflow.stages.clocks import Clocks
 

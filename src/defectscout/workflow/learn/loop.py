@@ -20,7 +20,7 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn import say
 from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
-from defectscout.workflow.learn.checks import MergedByPrediction, StopAt, by_doubt, first_of, rule_of_height
+from defectscout.workflow.learn.checks import by_doubt
 from defectscout.workflow.learn.ending import Spent, calls_left, decide
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
@@ -45,6 +45,7 @@ from defectscout.workflow.learn.rounds import (
     write_record,
 )
 from defectscout.workflow.learn.scouting import energy_offset, scout_round
+from defectscout.workflow.learn.stopping import MergedByPrediction, StopAt, first_of, rule_of_height
 from defectscout.workflow.learn.strategies import strategy
 from defectscout.workflow.learn.strategies.wording import within_budget
 from defectscout.workflow.learn.view import (

@@ -11,10 +11,10 @@ from defectscout.core.defect import Defect, Minimum, SamplingStructure
 from defectscout.core.frames import FloatArray, Frame, RelaxationState
 from defectscout.minima.distinct import distinct_minima
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.checks import HIGH
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, RoundView, Spread
 from defectscout.workflow.learn.rounds import Round, frames_of, tasks_of
 from defectscout.workflow.learn.scouting import ASKED_DISTANCE, Scouted, finished, nearest_fingerprint
+from defectscout.workflow.learn.stopping import HIGH
 from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task
 
 LEFT = "left where it was: too far above the lowest minimum"

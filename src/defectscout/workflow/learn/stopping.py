@@ -1,0 +1,220 @@
+"""Whether a relaxation need not go on: it has fallen into a known minimum, or cannot come near the ground state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from ase import Atoms
+
+from defectscout.core.defect import Defect, Minimum, SamplingStructure
+from defectscout.core.errors import CalculationError
+from defectscout.core.frames import Frame, RelaxationState
+from defectscout.minima.settings import MinimaSettings
+from defectscout.relaxation.batch import relax_batch
+from defectscout.relaxation.pool import Stop
+from defectscout.relaxation.records import Start
+from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.relaxation.steppers import AT_REST
+from defectscout.surrogates.base import Surrogate
+from defectscout.surrogates.charge import with_charge
+from defectscout.workflow.learn.rounds import Asked, Round
+from defectscout.workflow.learn.scouting import nearest_fingerprint
+
+RIGHT_FORCE: Final = 0.15
+"""eV/Å. Largest error of the surrogate on any atom that counts as right about where a relaxation is."""
+
+RIGHT_FRAMES: Final = 3
+"""Frames in a row on which the surrogate has to be right before it may say where a relaxation ends."""
+
+RESTING_FRAMES: Final = 3
+"""Frames in a row with forces below `AT_REST` after which a relaxation can be trusted not to fall much farther."""
+
+LAST_FALL: Final = 0.5
+"""eV. What a relaxation may still fall once it is nearly at rest: at most 0.46 eV in 50 relaxations by FIRE from
+sampling structures of CdTe, CdSe, GaCuS2 and CuAsS (GFN1-xTB), at most 0.13 eV in all but three of them."""
+
+FAR_UP: Final = 1.0
+"""eV above the lowest minimum. Relaxations from predicted minima that led somewhere began 0.0 to 0.9 eV above where
+they ended (V_Cd in CdTe and CdSe, GFN1-xTB); one that was predicted at 0.3 eV and found at 2.4 eV took 21 calls to a
+minimum that was known."""
+
+HIGH: Final = "nearly at rest too far above the lowest minimum"
+"""Reason of a check that was stopped."""
+
+StopAt = Callable[[Frame], Stop | None]
+"""Asked after each frame whether the relaxation ends with it; None to go on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A structure and its energy, eV, on the surface of the reference or of a surrogate."""
+
+    label: str
+    atoms: Atoms
+    energy: float
+
+
+def same_place(defect: Defect, place: Place, others: Sequence[Place], settings: MinimaSettings) -> str:
+    """Label of that of `others`, on the same surface, which is the same by energy and fingerprint; empty if none is."""
+    level = [other for other in others if abs(other.energy - place.energy) <= settings.energy_tolerance]
+    distances, which = nearest_fingerprint(defect, [place.atoms], [other.atoms for other in level], settings)
+    return level[which[0]].label if distances[0] <= settings.threshold else ""
+
+
+def first_of(*rules: StopAt) -> StopAt:
+    """Whatever one of the rules says first; each is asked of every frame up to then."""
+
+    def ask(frame: Frame) -> Stop | None:
+        told = [rule(frame) for rule in rules]
+        return next((stop for stop in told if stop is not None), None)
+
+    return ask
+
+
+@dataclass(slots=True, eq=False)
+class FarAbove:
+    """A check is stopped where it is nearly at rest so far up that it cannot end below `highest`.
+
+    It looks for what the loop may have missed near the ground state. The last, slow part of a relaxation takes half
+    of its force calls, and would only tell at what height above that it ends.
+
+    Attributes:
+        highest: energy of the highest minimum that would matter, eV.
+        earlier: last frames of a relaxation that goes on after an interruption, without the one that it goes on from.
+    """
+
+    highest: float
+    earlier: Sequence[Frame] = ()
+    _resting: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        for frame in self.earlier[-RESTING_FRAMES:]:
+            self(frame)
+
+    def __call__(self, frame: Frame) -> Stop | None:
+        self._resting = self._resting + 1 if frame.prediction.fmax < AT_REST else 0
+        if self._resting < RESTING_FRAMES or frame.prediction.energy <= self.highest + LAST_FALL:
+            return None
+        return Stop(RelaxationState.UNCONVERGED, HIGH)
+
+
+def paused_far_above(lowest: float) -> StopAt:
+    """A relaxation from a predicted minimum pauses if the reference finds itself far above `lowest`, eV, there.
+
+    The surrogate was wrong about it, and learns more from that one frame than from those of a long way down; in the
+    next round it says whether the relaxation is worth going on with.
+    """
+
+    def ask(frame: Frame) -> Stop | None:
+        if frame.step > 0 or frame.prediction.energy <= lowest + FAR_UP:
+            return None
+        return Stop(RelaxationState.RUNNING, "paused: the reference finds itself far above the lowest minimum there")
+
+    return ask
+
+
+def rule_of_height(
+    item: Round, one: Asked, known: Sequence[Minimum], window: float, earlier: Sequence[Frame]
+) -> StopAt | None:
+    """Which relaxations of a round stop because they stand too high; None for those that do not.
+
+    Args:
+        item: the round.
+        one: the relaxation.
+        known: minima that were known before the round, lowest first.
+        window: up to where above the lowest minima matter, eV.
+        earlier: frames of the relaxation before an interruption of this round.
+    """
+    if not known:
+        return None
+    if item.of_check:
+        return FarAbove(known[0].energy + window, earlier)
+    # One that goes on was found worth it after it had paused; the first round has nothing to be far above of.
+    return paused_far_above(known[0].energy) if item.number > 0 and not one.calls_before else None
+
+
+def merged_by_fingerprint(defect: Defect, known: Sequence[Minimum], settings: MinimaSettings) -> StopAt:
+    """A relaxation is merged when fingerprint, energy and force say that it lies in a known minimum."""
+
+    def ask(frame: Frame) -> Stop | None:
+        if frame.prediction.fmax > AT_REST:
+            return None  # a relaxation passes by minima, too
+        places = [Place(minimum.representative, minimum.atoms, minimum.energy) for minimum in known]
+        return _merged(same_place(defect, Place("", frame.atoms, frame.prediction.energy), places, settings))
+
+    return ask
+
+
+@dataclass(slots=True, eq=False)
+class MergedByPrediction:
+    """A relaxation by the reference alone is merged when the tuned surrogate is right about its path and its end.
+
+    That is: on the last frames its forces agree with the reference's on every atom, and from the last of them it
+    leads to the minimum that it leads a known one to, by fingerprint and energy. A surrogate that is wrong about the
+    path has no say, so that a basin that it does not know of is followed to its end.
+
+    Attributes:
+        surrogate: of the last round.
+        defect: which one.
+        known: minima on the reference's surface.
+        relaxation: how the surrogate relaxes.
+        settings: how minima are told apart.
+        earlier: last frames of a relaxation that goes on after an interruption, without the one that it goes on from.
+    """
+
+    surrogate: Surrogate
+    defect: Defect
+    known: Sequence[Minimum]
+    relaxation: RelaxationSettings
+    settings: MinimaSettings
+    earlier: Sequence[Frame] = ()
+    _right: int = field(default=0, init=False)
+    _ends: list[Place] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        for frame in self.earlier[-RIGHT_FRAMES:]:
+            self._count(frame)
+
+    def __call__(self, frame: Frame) -> Stop | None:
+        by_fingerprint = merged_by_fingerprint(self.defect, self.known, self.settings)(frame)
+        if by_fingerprint is not None:
+            return by_fingerprint
+        self._count(frame)
+        if self._right < RIGHT_FRAMES:
+            return None
+        if not (ends := self._relaxed([SamplingStructure("", frame.atoms)])):
+            return None
+        return _merged(same_place(self.defect, ends[0], self._known_ends(), self.settings))
+
+    def _count(self, frame: Frame) -> None:
+        self._right = self._right + 1 if self._is_right(frame) else 0
+
+    def _is_right(self, frame: Frame) -> bool:
+        try:
+            (said,) = self.surrogate.predict([with_charge(frame.atoms, self.defect.charge)])
+        except CalculationError:
+            return False
+        errors = np.linalg.norm(said.forces - frame.prediction.forces, axis=1)
+        return bool(errors.max() <= RIGHT_FORCE)
+
+    def _known_ends(self) -> list[Place]:
+        """Where the surrogate leads each known minimum."""
+        if self._ends is None:
+            self._ends = self._relaxed([SamplingStructure(one.representative, one.atoms) for one in self.known])
+        return self._ends
+
+    def _relaxed(self, structures: Sequence[SamplingStructure]) -> list[Place]:
+        """Where the surrogate leads structures; those that it does not relax to the end are left out."""
+        starts = [Start(one.label, with_charge(one.atoms, self.defect.charge)) for one in structures]
+        return [
+            Place(end.label, end.final.atoms, end.final.prediction.energy)
+            for end in relax_batch(self.surrogate, starts, self.relaxation)
+            if end.state is RelaxationState.CONVERGED and end.final is not None
+        ]
+
+
+def _merged(label: str) -> Stop | None:
+    return Stop(RelaxationState.MERGED, label) if label else None
