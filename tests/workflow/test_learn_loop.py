@@ -168,23 +168,31 @@ def test_a_search_of_a_host_that_is_known_starts_from_the_store(
 # budgets
 
 
-@pytest.fixture(scope="module")
-def limited(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that is given more and more to spend."""
-    return begun(template, tmp_path_factory.mktemp("limited") / "mgs", small(learn={"patience": 3}))
-
-
-def test_a_budget_that_is_too_small_for_one_relaxation(host: Path, limited: Path) -> None:
+def test_a_search_that_is_given_more_and_more_to_spend(
+    host: Path, template: Path, tmp_path: Path, learned: SearchResult
+) -> None:
+    """One test, since each budget goes on where the one before has ended: nothing yet, the first round, a relaxation, a
+    check, and the end."""
+    limited = begun(template, tmp_path / "mgs", small(learn={"patience": 3}))
     with pytest.raises(NothingFoundError):
         search(host, limited, small(learn={"patience": 3, "max_force_calls": 2}))
     assert sum(task.evaluations for task in tasks(limited)) == 2
-    told = json.loads((limited / "summary.json").read_text())["defects"]["v_Mg_0"]
-    assert (told["learning"]["converged"], told["learning"]["ending"]) == (False, "max_force_calls")
+    summary = json.loads((limited / "summary.json").read_text())["defects"]["v_Mg_0"]
+    assert (summary["learning"]["converged"], summary["learning"]["ending"]) == (False, "max_force_calls")
+
+    for calls in (4, 8, 12):
+        _never_more_force_calls_than_allowed(host, limited, calls)
+
+    result = search(host, limited, small(learn={"patience": 3}))
+    told = result["v_Mg_0"].trust
+    assert told is not None
+    assert (told.converged, told.checks, told.unfinished) == (True, 1, 0)
+    assert energies(result)[0] == pytest.approx(energies(learned)[0], abs=5e-3)
+    assert all(task.state.is_finished for task in tasks(limited))
+    assert len(stored_models()) == 1
 
 
-@pytest.mark.parametrize("calls", [4, 8, 12])
-def test_never_more_force_calls_than_allowed(calls: int, host: Path, limited: Path) -> None:
-    """In the first round, in a relaxation, and in a check."""
+def _never_more_force_calls_than_allowed(host: Path, limited: Path, calls: int) -> None:
     result = search(host, limited, small(learn={"patience": 3, "max_force_calls": calls}))
     assert sum(task.evaluations for task in tasks(limited)) == calls
     told = result["v_Mg_0"].trust
@@ -194,16 +202,6 @@ def test_never_more_force_calls_than_allowed(calls: int, host: Path, limited: Pa
     assert "max_force_calls" in sentences(told)[0]
     assert result["v_Mg_0"].confidence.level == "low"
     assert stored_models() == ()
-
-
-def test_with_more_to_spend_the_loop_goes_on_to_its_end(host: Path, limited: Path, learned: SearchResult) -> None:
-    result = search(host, limited, small(learn={"patience": 3}))
-    told = result["v_Mg_0"].trust
-    assert told is not None
-    assert (told.converged, told.checks, told.unfinished) == (True, 1, 0)
-    assert energies(result)[0] == pytest.approx(energies(learned)[0], abs=5e-3)
-    assert all(task.state.is_finished for task in tasks(limited))
-    assert len(stored_models()) == 1
 
 
 @pytest.mark.parametrize("learn", [{"max_rounds": 1}, {"max_hours": 1e-9}])
