@@ -320,3 +320,16 @@ def test_atoms_are_not_changed_by_reporting() -> None:
     build_report([campaign(item)])
     for minimum, atoms in zip(item.result.minima, before, strict=True):
         assert np.array_equal(minimum.minimum.atoms.positions, atoms.positions)
+
+
+def test_a_reference_only_search_in_a_swollen_cell_is_not_compared_with() -> None:
+    """As many atoms, and another cell: energies do not compare."""
+    swollen = vacancy()
+    for atoms in (swollen.atoms, swollen.bulk):
+        atoms.set_cell(1.01 * atoms.cell.array, scale_atoms=True)
+    item = defect_overview(swollen, [(breathing(swollen), -99.0, ("Unperturbed",))])
+    baseline = campaign(item, strategy="reference-only")
+    report = build_report([campaign(reconstructed())], {"CdTe": baseline})
+    assert any("is not compared with: the supercell here" in note for note in report.notes)
+    assert report.answers[0].saved is None
+    assert report.answers[0].sentence.startswith("Ground state")

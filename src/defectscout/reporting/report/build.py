@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from defectscout.analysis.acceleration import Acceleration, acceleration
+from defectscout.analysis.acceleration import Acceleration, acceleration, counterpart
 from defectscout.analysis.distortions import energy_against_distortion
 from defectscout.analysis.elsewhere import beside_each_other
 from defectscout.analysis.lowerings import Lowerings, lowerings
@@ -108,6 +108,8 @@ def _comparable(
             notes.append(f"{baseline.folder} is not compared with: {why}.")
             continue
         kept[formula] = baseline
+        reasons = (counterpart(one, label, kept)[1] for one in same_host for label in one.defects)
+        notes += [f"{baseline.folder} is not compared with: {why}." for why in dict.fromkeys(reasons) if why]
         if not baseline.finished:
             notes.append(f"The reference-only search in {baseline.folder} has not ended: its minima are those so far.")
     return kept, notes
@@ -121,8 +123,8 @@ def _sections(
     keys = unique_keys([f"{overview.formula}-{item.defect.label}" for _, overview, item in of])
     for key, (name, overview, item) in zip(keys, of, strict=True):
         baseline = None
-        if overview.formula in compared and not overview.is_reference_only:
-            baseline = compared[overview.formula].defects.get(item.defect.label)
+        if not overview.is_reference_only:
+            baseline, _ = counterpart(overview, item.defect.label, compared)
         yield section(name, key, overview, item, baseline, tuple(_defect_plots(key, overview, item, baseline)))
 
 
