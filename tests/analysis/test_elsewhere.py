@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from analysis.overviews import defect_overview, overview
+from defectscout.analysis.acceleration import one_for_each_host
 from defectscout.analysis.elsewhere import beside_each_other
 from defectscout.analysis.trend import trend
+from defectscout.core.errors import SettingsError
 from defectscout.reporting.report.build import build_report
 from defectscout.workflow.overview import Overview
 from minima.vacancy_cases import CUBIC, FCC, breathing, dimer, vacancy
@@ -108,3 +110,9 @@ def test_the_report_does_not_call_it_the_ground_state() -> None:
 def test_an_exception_to_the_trend_may_be_a_miss() -> None:
     found = trend(beside_each_other([symmetric(), dimerised()])[:1])
     assert any("0.57 eV lower" in reason for reason in found.rows[0].reasons)
+
+
+def test_of_two_baselines_of_one_host_none_is_dropped() -> None:
+    with pytest.raises(SettingsError, match=r"both one and two are of CdTe. Give one for each host"):
+        one_for_each_host([dimerised("one"), dimerised("two")])
+    assert list(one_for_each_host([dimerised("one"), other_host()])) == ["CdTe", "CdSe"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from defectscout.core.defect import UNPERTURBED
+from defectscout.core.errors import SettingsError
 from defectscout.core.frames import RelaxationState
 from defectscout.workflow.compare import GROUND_STATE_TOLERANCE, same_supercell
 from defectscout.workflow.overview import DefectOverview, Overview
@@ -166,6 +167,23 @@ def acceleration(overviews: Sequence[Overview], reference_only: Mapping[str, Ove
         calls_saved=sum(saved) / len(saved) if saved else None,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def one_for_each_host(given: Sequence[Overview]) -> dict[str, Overview]:
+    """Reference-only campaigns by the formula of their host, as the functions here take them.
+
+    Raises:
+        SettingsError: if two are of one host.
+    """
+    found: dict[str, Overview] = {}
+    for overview in given:
+        if overview.formula in found:
+            raise SettingsError(
+                f"--reference-only: both {found[overview.formula].folder} and {overview.folder} are of "
+                f"{overview.formula}. Give one for each host."
+            )
+        found[overview.formula] = overview
+    return found
 
 
 def counterpart(

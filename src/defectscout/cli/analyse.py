@@ -156,21 +156,16 @@ def _read(folders: Sequence[Path]) -> tuple[Overview, ...]:
 
 def _baselines(overviews: Sequence[Overview], given: Sequence[Overview]) -> Mapping[str, Overview]:
     """Reference-only campaigns by formula; those that were given as such win."""
-    found: dict[str, Overview] = {}
+    from defectscout.analysis.acceleration import one_for_each_host
+
     for overview in given:
         if not overview.is_reference_only:
             raise SettingsError(
                 f"--reference-only {overview.folder}: its strategy is {overview.settings.strategy}, so that it is no "
                 "reference-only search. Make one with: defectscout search HOST --reference-only"
             )
-        if overview.formula in found:
-            raise SettingsError(
-                f"--reference-only: both {found[overview.formula].folder} and {overview.folder} are of "
-                f"{overview.formula}. Give one for each host."
-            )
-        found[overview.formula] = overview
     among = [overview for overview in overviews if overview.is_reference_only]
-    return {overview.formula: overview for overview in reversed(among)} | found
+    return {overview.formula: overview for overview in reversed(among)} | one_for_each_host(given)
 
 
 def _analyses(what: What, subject: Subject) -> tuple[list[Analysis], list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from defectscout.analysis.acceleration import one_for_each_host
 from defectscout.core.errors import DefectscoutError
 from defectscout.reporting.report.build import build_report
 from defectscout.reporting.report.html import html_report
@@ -118,9 +119,10 @@ def read_campaigns(
 
     Raises:
         CampaignError: see `read_overview`.
+        SettingsError: if two reference-only ones are of one host.
     """
-    baselines = [read_overview(folder) for folder in reference_only]
-    return tuple(read_overview(folder) for folder in folders), {one.formula: one for one in baselines}
+    baselines = one_for_each_host([read_overview(folder) for folder in reference_only])
+    return tuple(read_overview(folder) for folder in folders), baselines
 
 
 def _reading(version: str, folders: Sequence[Path], reference_only: Sequence[Path]) -> Reading:
