@@ -3,7 +3,8 @@
 Rocksalt MgS from screened Coulomb and Born–Mayer terms, with a Morse bond between
 sulfur atoms that is out of reach in the host (S–S 4.2 Å there) and holds a dimer of
 about 2.1 Å together once two neighbours of a magnesium vacancy meet: so v_Mg has a
-symmetric minimum and reconstructed ones below it, as chalcogenides have.
+symmetric minimum and reconstructed ones below it, as chalcogenides have. Selenium takes
+sulfur's sites with a larger radius and weaker, longer bonds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ LATTICE_PARAMETER = 5.8
 _COULOMB = 14.399645  # eV Å
 _CHARGE = 1.2
 _SCREENING = 2.5  # Å
-_REPULSION = {(12, 16): (2800.0, 0.32), (16, 16): (100.0, 0.36), (12, 12): (200.0, 0.30)}
+_REPULSION = {
+    (12, 16): (2800.0, 0.32),
+    (16, 16): (100.0, 0.36),
+    (12, 12): (200.0, 0.30),
+    (12, 34): (2800.0, 0.35),
+    (16, 34): (100.0, 0.375),
+    (34, 34): (100.0, 0.39),
+}
+_CATION = 12
+_BONDS = {(16, 16): (1.0, 0.0), (16, 34): (0.85, 0.12), (34, 34): (0.7, 0.24)}
+"""Share of the depth of the S–S bond, and what is added to its length, Å."""
 _CUTOFF = 6.0
 _IMAGES = np.array(list(np.ndindex(3, 3, 3))) - 1
 
@@ -63,7 +74,7 @@ class ModelCrystal(Calculator):
         }
 
     def _pairs(self, a: np.ndarray, b: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        signs = np.where(a == b, 1.0, -1.0)
+        signs = np.where((a == _CATION) == (b == _CATION), 1.0, -1.0)
         coulomb = signs * _CHARGE**2 * _COULOMB * np.exp(-r / _SCREENING) / r
         energy, slope = coulomb.copy(), -coulomb * (1 / r + 1 / _SCREENING)
         for (one, other), (height, range_) in _REPULSION.items():
@@ -71,10 +82,11 @@ class ModelCrystal(Calculator):
             term = np.where(pair, height * np.exp(-r / range_), 0.0)
             energy += term
             slope -= term / range_
-        sulfur = (a == 16) & (b == 16)
-        decay = np.exp(-4.0 * (r - self.length))
-        energy += np.where(sulfur, self.bond * (decay**2 - 2 * decay), 0.0)
-        slope += np.where(sulfur, self.bond * 4.0 * (2 * decay - 2 * decay**2), 0.0)
+        for (one, other), (share, longer) in _BONDS.items():
+            pair = ((a == one) & (b == other)) | ((a == other) & (b == one))
+            depth, decay = share * self.bond, np.exp(-4.0 * (r - self.length - longer))
+            energy += np.where(pair, depth * (decay**2 - 2 * decay), 0.0)
+            slope += np.where(pair, depth * 4.0 * (2 * decay - 2 * decay**2), 0.0)
         return energy, slope
 
 
@@ -113,6 +125,11 @@ def surrogate() -> ModelCrystal:
 def blind_surrogate() -> ModelCrystal:
     """A model without the bonds, as universal force fields trained on bulk crystals can be."""
     return ModelCrystal(bond=0.0)
+
+
+def weak() -> ModelCrystal:
+    """A model with bonds so weak that Mg(S,Se) holds out against several vacancies' worth of them."""
+    return ModelCrystal(bond=2.5)
 
 
 class FailingCalculator(ModelCrystal):

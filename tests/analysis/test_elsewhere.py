@@ -95,7 +95,7 @@ def test_without_a_minimum_there_is_nothing_to_take_away() -> None:
 
 def test_the_report_does_not_call_it_the_ground_state() -> None:
     baseline = replace(dimerised(), settings=dimerised().settings.model_copy(update={"strategy": "reference-only"}))
-    report = build_report([symmetric()], {"CdTe": baseline})
+    report = build_report([symmetric()], [baseline])
     (answer,) = report.answers
     assert answer.sentence.startswith(
         "This is not the ground state: the search in baseline has a minimum 0.57 eV lower. The lowest minimum here: "

@@ -13,9 +13,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from conftest import model
-from defectscout.cli.analyse import What
 from defectscout.cli.main import app
-from defectscout.reporting.analyses import AnalysisName
+from defectscout.hosts.substitution import Occupation
+from defectscout.reporting.analysis_names import ALL, names_of
+from defectscout.reporting.analysis_names import AnalysisName as What
+from defectscout.workflow.alloys.settings import AlloySettings
+from defectscout.workflow.alloys.study import SearchedSite, StudiedSupercell, Study, write_study
+from defectscout.workflow.campaign import read_campaign
+from defectscout.workflow.settings import merge
 
 TABLES = {
     What.BONDS: "Excess charge and the bonds that it makes",
@@ -101,8 +106,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_analysis_has_its_name() -> None:
-    assert {what.value for what in What} == {name.value for name in AnalysisName} | {"all"}
-    assert set(TABLES) == set(What) - {What.ALL}
+    assert set(TABLES) == set(What) - {What.ALLOY}  # which takes no campaigns, see below
+    assert names_of(ALL) == tuple(What)
+    assert all(names_of(name.value) == (name,) for name in What)
+    words = run("analyse", "--help", columns=200).stdout
+    assert all(f"{name.value}: " in words for name in What)
 
 
 @pytest.mark.parametrize("what", TABLES)
@@ -177,6 +185,7 @@ def test_all_writes_every_figure_where_it_is_asked_to(
     assert contents(scouted) == before
     for title in TABLES.values():
         assert title in printed
+    assert "alloy" not in printed  # a campaign is none
 
 
 def test_an_unfinished_campaign_is_shown_and_said_to_be(unfinished: Path, tmp_path: Path) -> None:
@@ -253,6 +262,138 @@ def test_one_folder_under_two_names_is_noticed(scouted: Path, reference_only: Pa
 
 
 def test_what_is_not_there_is_refused_by_name(scouted: Path) -> None:
-    result = run("analyse", "bond", scouted)
-    assert result.exit_code == 2
-    assert "bonds" in result.stderr
+    told = refused("bond", scouted)
+    assert "There is no analysis 'bond'. There are: bonds, motifs" in told
+    assert "alloy, and all for all of them" in told
+
+
+# Studies of alloys
+
+
+def made_study(folder: Path, *campaigns: Path) -> Path:
+    """A study whose supercells are campaigns of the model crystal: MgS in which no Se stands on a sulfur site."""
+    folder.mkdir()
+    settings, source = read_campaign(campaigns[0])
+    supercells = []
+    for realisation, campaign in enumerate(campaigns, start=1):
+        name = f"Mg32S32-{realisation}"
+        shutil.copytree(campaign, folder / name)
+        site = SearchedSite(0, "Mg", "S6", "S6", 32, 1.0, ("v_Mg_0",))
+        held = (Occupation("S", (("S", 1.0), ("Se", 0.0)), (("S", 32), ("Se", 0))),)
+        supercells.append(StudiedSupercell(name, "Mg32S32", held, realisation, (site,)))
+    waiting = StudiedSupercell("Mg32S31Se1-1", "Mg32S31Se1", (Occupation("S", (("S", 31 / 32), ("Se", 1 / 32)),
+                               (("S", 31), ("Se", 1))),), 1, ())  # fmt: skip
+    alloy = AlloySettings(substitute=("S:Se",), x=(0.0, 1 / 32))
+    write_study(folder, Study(source, alloy, merge(settings, {}, "test"), (*supercells, waiting)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(scouted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_study(tmp_path_factory.mktemp("studies") / "fine", scouted)
+
+
+@pytest.fixture(scope="module")
+def coarse_study(reference_only: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_study(tmp_path_factory.mktemp("studies") / "coarse", reference_only)
+
+
+def test_a_study_is_analysed_and_left_alone(study: Path) -> None:
+    before = contents(study)
+    printed = " ".join(analyse("alloy", study).stdout.split())
+    assert "Defects of Mg(S,Se) by site" in printed
+    assert "Ground states of Mg(S,Se) by environment" in printed
+    assert "Coarse and fine" not in printed
+    assert f"{study}: Mg32S31Se1-1 (S 0.969, Se 0.031) has not been begun." in printed
+    assert printed.count("has not been begun") == 1
+    assert contents(study) == before
+
+
+def test_a_study_is_compared_with_a_coarse_one(study: Path, coarse_study: Path, scouted: Path) -> None:
+    answer = json.loads(analyse("alloy", study, "--reference-only", coarse_study, "--json").stdout)
+    (row,) = answer["tables"]["alloy-comparison"]
+    (site,) = answer["tables"]["alloy-sites"]
+    beside = json.loads(analyse("funnel", study, "--reference-only", coarse_study, "--json").stdout)
+    (funnel,) = beside["tables"]["funnel"]
+    assert row["fine_less_coarse_eV"] == pytest.approx(funnel["difference_eV"])
+    assert row["verdict"] in ("same", "lower")
+    assert (site["x"], site["environment"], site["supercell"]) == (0.0, "S6", "Mg32S32-1")
+    summary = json.loads((scouted / "summary.json").read_text())["defects"]["v_Mg_0"]
+    assert site["minima"] == len(summary["minima"])
+    assert any("Mg32S31Se1-1 is not compared with" in note for note in answer["notes"])
+
+
+def test_studies_are_analysed_one_at_a_time(study: Path, coarse_study: Path) -> None:
+    answer = json.loads(analyse("alloy", study, coarse_study, "--json").stdout)
+    assert {"alloy-sites-fine", "alloy-sites-coarse", "alloy-comparison-fine"} <= set(answer["tables"])
+    assert "alloy-comparison-coarse" not in answer["tables"]  # the baseline is not measured against itself
+    assert "--csv prints one table" in refused("alloy", study, coarse_study, "--csv")
+    rows = list(csv.DictReader(io.StringIO(analyse("alloy", study, "--csv").stdout)))
+    assert [row["environment"] for row in rows] == ["S6"]
+
+
+@pytest.mark.parametrize("what", [what for what in TABLES if what is not What.MAP])
+def test_every_analysis_takes_the_campaigns_of_a_study(what: What, study: Path, scouted: Path) -> None:
+    def tables(folder: Path) -> object:
+        return json.loads(analyse(what.value, folder, "--json").stdout)["tables"]
+
+    assert tables(study) == tables(scouted)
+
+
+def test_further_realisations_are_other_hosts(scouted: Path, reference_only: Path, tmp_path: Path) -> None:
+    both = made_study(tmp_path / "both", scouted, scouted)
+    rows = json.loads(analyse("lowerings", both, "--json").stdout)["tables"]["lowerings"]
+    assert [row["host"] for row in rows] == ["MgS", "MgS (2)"]
+    coarse = made_study(tmp_path / "coarse", reference_only, reference_only)
+    times = json.loads(analyse("funnel", both, "--reference-only", coarse, "--json").stdout)["tables"]["times"]
+    assert [row["estimated"] for row in times] == [False, False]
+    alone = ["funnel", both / "Mg32S32-2", "--reference-only", coarse / "Mg32S32-2", "--json"]
+    assert json.loads(analyse(*alone).stdout)["tables"]["times"][0]["host"] == "MgS (2)"
+
+
+def test_all_of_a_study_has_its_figures(study: Path, coarse_study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    before = contents(study)
+    printed = analyse("all", study, "--reference-only", coarse_study, "-o", tmp_path / "figures").stdout
+    for stem in ("alloy-sites", "alloy-environments", "alloy-comparison", "bonds", "funnel"):
+        for suffix in (".png", ".svg", ".csv"):
+            assert (tmp_path / "figures" / f"{stem}{suffix}").stat().st_size > 0
+    assert "Coarse and fine searches of Mg(S,Se)" in printed
+    assert contents(study) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["alloy", "{scouted}"], "holds no study of an alloy"),
+        (["alloy", "{study}", "--reference-only", "{scouted}"], "holds no study of an alloy"),
+        (["alloy", "{study}", "--reference-only", "{study}"], "no reference-only search"),
+        (["alloy", "{study}", "{study}"], "given 2 times"),
+        (["bonds", "{study}", "{study}/Mg32S32-1"], "given 2 times"),
+        (["alloy", "{study}", "--by", "host"], "belong to the analyses"),
+    ],
+)
+def test_bad_studies_are_refused(arguments: list[str], words: str, scouted: Path, study: Path) -> None:
+    folders = {"{scouted}": str(scouted), "{study}": str(study)}
+    filled = []
+    for argument in arguments:
+        for name, folder in folders.items():
+            argument = argument.replace(name, folder)
+        filled.append(argument)
+    assert words in refused(*filled)
+
+
+def test_a_study_without_any_defect_says_how_to_go_on(study: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(study / "alloy.json", empty)
+    told = refused("bonds", empty, code=3)
+    assert "There is no defect to analyse yet." in told
+    assert "has not been begun" in told
+
+
+def test_a_campaign_of_a_damaged_study_can_be_looked_at(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study, tmp_path / "study")
+    (tmp_path / "study" / "alloy.json").write_text("{")
+    analyse("lowerings", tmp_path / "study" / "Mg32S32-1")
+    assert "cannot be read" in refused("lowerings", tmp_path / "study")

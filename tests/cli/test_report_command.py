@@ -76,7 +76,7 @@ def test_a_search_that_has_not_ended_is_reported_as_far_as_it_has_come(campaign:
 def test_several_campaigns_need_a_file(campaign: Path, template: Path, tmp_path: Path) -> None:
     result = run("report", campaign, template)
     assert result.exit_code == 2
-    assert "-o report.html" in result.stderr
+    assert "-o report.html" in " ".join(result.stderr.split())
     result = run("report", campaign, template, "-o", tmp_path / "both.md")
     assert result.exit_code == 0, result.output
     text = (tmp_path / "both.md").read_text()

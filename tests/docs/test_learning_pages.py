@@ -27,6 +27,7 @@ PAGES = (
     DOCS / "howto" / "evaluate-a-surrogate.md",
     DOCS / "howto" / "ablate.md",
     DOCS / "howto" / "reuse-models.md",
+    DOCS / "howto" / "alloys.md",
     DOCS / "howto" / "learn-while-searching.md",
     DOCS / "explanation" / "learning.md",
     REPOSITORY / "README.md",

@@ -34,10 +34,34 @@ def test_nothing_is_new_to_it() -> None:
             assert said(SEEN, host, vacancy(crystal(host), charge)) == []
 
 
-def test_an_alloy_is_of_the_family_of_its_end_members() -> None:
+def alloy() -> Atoms:
+    """Cadmium with one selenium and three tellurium neighbours."""
     atoms = crystal("CdTe")
-    atoms.symbols[-1] = "Se"
+    atoms.symbols[next(i for i, symbol in enumerate(atoms.symbols) if symbol == "Te")] = "Se"
+    return atoms
+
+
+def test_an_alloy_asks_for_bonds_that_no_end_member_has_shown() -> None:
+    (found,) = said(SEEN, "Cd4SeTe3", vacancy(alloy()))
+    assert found.kind == "bonds"
+    assert "both elements of Se–Te:" in found.sentence
+
+
+def test_a_host_that_holds_both_elements_has_shown_their_bonds() -> None:
+    seen = replace(SEEN, hosts=("CdTe", "CdSe", "Cd2SeTe"))
+    assert said(seen, "Cd4SeTe3", vacancy(alloy())) == []
+
+
+def test_a_vacancy_of_the_mixed_sublattice_asks_for_no_new_bonds() -> None:
+    atoms = crystal("TeCd")  # the first atom is a tellurium, and cadmium stands around it
+    atoms.symbols[2] = "Se"
+    assert atoms.get_chemical_formula() == "Cd4SeTe3"
     assert said(SEEN, "Cd4SeTe3", vacancy(atoms)) == []
+
+
+def test_bonds_of_an_unseen_element_are_told_with_the_element() -> None:
+    (found,) = said(replace(SEEN, hosts=("CdTe",), elements=("Cd", "Te")), "Cd4SeTe3", vacancy(alloy()))
+    assert found.kind == "elements"
 
 
 def test_new_elements_of_a_known_family() -> None:

@@ -14,7 +14,7 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 from scipy.spatial.transform import Rotation
 
 from defectscout.core.errors import HostError
-from defectscout.hosts.check import check_host, planar_gaps
+from defectscout.hosts.check import check_crystal, check_host, planar_gaps
 from defectscout.hosts.read import read_structure
 from defectscout.hosts.settings import HostSettings
 
@@ -113,6 +113,25 @@ def test_overlap_names_pair_and_distance() -> None:
 def test_cell_in_wrong_units_overlaps_with_its_image() -> None:
     with pytest.raises(HostError, match="its own image"):
         check_host(Structure(Lattice.cubic(0.33), ["Po"], [[0] * 3]), SETTINGS, "nanometres.cif")
+
+
+def test_a_supercell_is_checked_without_its_symmetry() -> None:
+    from ase.data import covalent_radii
+
+    crystal = WURTZITE.make_supercell(2, in_place=False).perturb(0.1)
+    assert space_group(crystal, 0.01) == 1
+    check_crystal(crystal, SETTINGS, "alloy.vasp")
+    partial = crystal.copy()
+    partial.replace(3, {"Cd": 0.5, "Zn": 0.5})
+    with pytest.raises(HostError, match=r"alloy\.vasp: 1 of 32 sites.*partial"):
+        check_crystal(partial, SETTINGS, "alloy.vasp")
+    crowded = crystal.copy()
+    beside = crystal[0].coords + 0.3 * covalent_radii[48] * np.array([1, 0, 0])
+    crowded.append("Cd", beside, coords_are_cartesian=True)
+    with pytest.raises(HostError, match=r"alloy\.vasp: atom .* Å apart"):
+        check_crystal(crowded, SETTINGS, "alloy.vasp")
+    with pytest.raises(HostError, match=r"alloy\.vasp: .*vacuum"):
+        check_crystal(from_ase(fcc111("Cu", (2, 2, 4), vacuum=6.0, periodic=True)), SETTINGS, "alloy.vasp")
 
 
 def test_dimers_and_metals_do_not_overlap() -> None:

@@ -28,6 +28,7 @@ from defectscout.hosts.sublattices import (
 )
 from defectscout.hosts.supercell import (
     choose_supercell,
+    given_supercell,
     image_distance,
     primitive_sites,
     repeat_host,
@@ -238,6 +239,33 @@ def test_short_matrix_names_the_distance(cdte: Structure) -> None:
         host_of(cdte, matrix=((2, 0, 0), (0, 2, 0), (0, 0, 2)))
     small = host_of(cdte, matrix=((2, 0, 0), (0, 2, 0), (0, 0, 2)), min_image_distance=9.0)
     assert len(small.supercell) == 16
+
+
+def test_given_supercell_stays_as_it_is(cdte: Structure) -> None:
+    supercell = host_of(cdte).supercell
+    order = np.random.default_rng(1).permutation(len(supercell))
+    mixed = Structure.from_sites([supercell[int(k)] for k in order])
+    mixed.replace(0, "Se")
+    host = given_supercell(mixed, SupercellSettings(as_given=True), "alloy.vasp")
+    assert host.supercell == host.primitive == mixed
+    assert [site.specie for site in host.supercell] == [site.specie for site in mixed]
+    assert np.array_equal(host.supercell_matrix, np.eye(3))
+    assert host.source == "alloy.vasp"
+    # A symmetric one is not made smaller, either.
+    assert len(given_supercell(supercell, SupercellSettings(as_given=True), "CdTe.vasp").primitive) == 54
+
+
+def test_given_supercell_that_is_too_small(cdte: Structure) -> None:
+    small = cdte.make_supercell(2, in_place=False)
+    with pytest.raises(SupercellError, match=r"alloy\.vasp: .*9\.28 Å between periodic images, less than 10 Å"):
+        given_supercell(small, SupercellSettings(as_given=True), "alloy.vasp")
+    allowed = SupercellSettings(as_given=True, min_image_distance=image_distance(small))
+    assert given_supercell(small, allowed, "alloy.vasp").supercell == small
+
+
+def test_given_supercell_excludes_a_matrix() -> None:
+    with pytest.raises(ValueError, match="as_given and matrix exclude each other"):
+        SupercellSettings(as_given=True, matrix=((3, 0, 0), (0, 3, 0), (0, 0, 3)))
 
 
 @pytest.mark.parametrize("values", [{"min_image_distance": 100.0}, {"min_atoms": 5000}])

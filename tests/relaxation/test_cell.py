@@ -7,9 +7,11 @@ from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
+from defectscout.core.defect import Host
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Prediction, RelaxationState
 from defectscout.hosts.settings import HostSettings
+from defectscout.hosts.supercell import repeat_host
 from defectscout.relaxation.cell import relax_cell
 from defectscout.relaxation.records import Checkpoint
 from relaxation.crystals import copper, layered
@@ -115,3 +117,75 @@ def test_noise_that_breaks_the_symmetry_is_averaged_out() -> None:
 def test_without_stress_there_is_nothing_to_relax_a_lattice_with() -> None:
     with pytest.raises(CalculationError, match="no stress"):
         relax_cell(lambda atoms: Prediction(0.0, np.zeros((len(atoms), 3))), copper(), HostSettings())
+
+
+FIXED = HostSettings(fmax=1e-4, fixed_cell=True)
+
+
+def strained_layers() -> Host:
+    """Layers in a cell that is too wide for them; their spacing is free."""
+    crystal = layered()
+    wider = crystal.primitive.copy()
+    wider.apply_strain([0.03, 0.03, 0.05])
+    return repeat_host(crystal, wider)
+
+
+def without_stress(atoms: Atoms) -> Prediction:
+    found = predict(atoms)
+    return Prediction(found.energy, found.forces)
+
+
+def test_in_a_fixed_cell_only_positions_move() -> None:
+    crystal = strained_layers()
+    result = relax_cell(without_stress, crystal, FIXED)
+    assert result.relaxation.state is RelaxationState.CONVERGED
+    final = result.relaxation.final
+    assert final is not None
+    # Not nearly: the very numbers, so that the lattice is that of Vegard's law to the last digit.
+    np.testing.assert_array_equal(result.host.supercell.lattice.matrix, crystal.supercell.lattice.matrix)
+    np.testing.assert_array_equal(final.atoms.cell.array, crystal.supercell.lattice.matrix)
+    np.testing.assert_array_equal(result.length_changes, np.zeros(3))
+    assert np.abs(result.host.primitive.cart_coords - crystal.primitive.cart_coords).max() > 0.01
+    atoms = crystal.primitive.to_ase_atoms()
+    atoms.calc = EMT()
+    BFGS(atoms, logfile=None).run(fmax=1e-4, steps=200)
+    assert final.prediction.energy / 18 == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+    assert np.linalg.norm(final.prediction.forces, axis=1).max() < 1.1e-4
+    assert result.space_group == result.space_group_after == "P4/mmm"
+
+
+def test_stress_moves_nothing_in_a_fixed_cell() -> None:
+    crystal = strained_layers()
+    with_stress, without = (relax_cell(method, crystal, FIXED) for method in (predict, without_stress))
+    np.testing.assert_array_equal(with_stress.host.primitive.frac_coords, without.host.primitive.frac_coords)
+    assert with_stress.relaxation.n_evaluations == without.relaxation.n_evaluations
+
+
+def test_a_fixed_cell_is_resumed() -> None:
+    crystal = strained_layers()
+    kept: list[Checkpoint] = []
+    through = relax_cell(without_stress, crystal, FIXED, kept.append)
+    assert len(kept) > 3
+    again = relax_cell(without_stress, crystal, FIXED, checkpoint=kept[2])
+    np.testing.assert_array_equal(again.host.primitive.frac_coords, through.host.primitive.frac_coords)
+    assert again.relaxation.n_evaluations == through.relaxation.n_evaluations
+
+
+def test_the_step_limit_in_a_fixed_cell() -> None:
+    result = relax_cell(predict, strained_layers(), FIXED.model_copy(update={"max_steps": 1}))
+    assert result.relaxation.state is RelaxationState.UNCONVERGED
+    assert result.relaxation.reason.endswith("eV/Å are left after 1 steps")
+
+
+def test_a_supercell_without_symmetry_in_a_fixed_cell() -> None:
+    """As an alloy's: it is its own primitive cell, and every position is free."""
+    structure = copper(3.6).supercell.copy()
+    structure.perturb(0.1)
+    structure.replace(0, "Au")
+    host = Host(structure, structure, np.eye(3), "alloy")
+    result = relax_cell(predict, host, HostSettings(fmax=0.01, fixed_cell=True))
+    final = result.relaxation.final
+    assert final is not None
+    assert np.linalg.norm(final.prediction.forces, axis=1).max() < 0.01
+    np.testing.assert_array_equal(final.atoms.cell.array, structure.lattice.matrix)
+    assert final.atoms.get_chemical_symbols() == [site.specie.symbol for site in structure]

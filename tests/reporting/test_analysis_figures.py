@@ -38,6 +38,7 @@ from defectscout.reporting.analysis_tables import (
 )
 from defectscout.reporting.figure_style import save
 from defectscout.reporting.figures import (
+    alloys,
     bonds,
     distortions,
     elements,
@@ -48,6 +49,7 @@ from defectscout.reporting.figures import (
     structure_map,
     trajectories,
 )
+from defectscout.reporting.figures.alloys import draw_alloy_bonds, draw_alloy_energies, draw_fine_and_coarse
 from defectscout.reporting.figures.bonds import draw_bonds
 from defectscout.reporting.figures.distortions import draw_distortion_pages, draw_distortions
 from defectscout.reporting.figures.elements import draw_elements
@@ -59,6 +61,7 @@ from defectscout.reporting.figures.structure_map import MapColour, draw_map
 from defectscout.reporting.figures.style import columns_of_rows, defect_text, formula_text, pages
 from defectscout.reporting.figures.trajectories import draw_path_pages, draw_paths
 from defectscout.reporting.table import csv_text
+from reporting.alloy_cases import an_alloy
 from reporting.landscape_cases import (
     a_distortion_plot,
     a_map,
@@ -105,6 +108,9 @@ FIGURES: dict[str, tuple[Any, Draw]] = {
     "funnel": (funnel, lambda path: draw_funnel(an_acceleration(), path)),
     "times": (funnel, lambda path: draw_acceleration(an_acceleration(), path)),
     "paths": (trajectories, lambda path: draw_paths([some_paths()], path)),
+    "alloy-energies": (alloys, lambda path: draw_alloy_energies(an_alloy(), path)),
+    "alloy-bonds": (alloys, lambda path: draw_alloy_bonds(an_alloy(), path)),
+    "alloy-fine-and-coarse": (alloys, lambda path: draw_fine_and_coarse(an_alloy(), path)),
 }
 
 

@@ -124,8 +124,8 @@ def test_a_search_that_runs_is_not_read_at_every_step(campaign: Path, monkeypatc
     from defectscout.reporting.report import live
 
     calls = []
-    original = live.read_overview
-    monkeypatch.setattr(live, "read_overview", lambda folder: calls.append(folder) or original(folder))
+    original = live.read_subject
+    monkeypatch.setattr(live, "read_subject", lambda *given: calls.append(given) or original(*given))
     clock = Clock()
     with served(campaign, clock=clock) as server:
         progress(server)

@@ -209,6 +209,8 @@ def counterpart(
     defects = overview.defects[label].defect, other.defects[label].defect
     if not same_supercell(*defects):
         cells = [f"{one.atoms.get_chemical_formula()}, {one.atoms.get_volume():.1f} Å³" for one in defects]
+        if cells[0] == cells[1]:
+            return None, "the elements are arranged otherwise in the supercell of the reference-only search"
         return None, f"the supercell here ({cells[0]}) is not that of the reference-only search ({cells[1]})"
     return other.defects[label], ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from defectscout.evaluation.confidence import Confidence
 from defectscout.workflow.compare import GROUND_STATE_TOLERANCE, same_supercell
@@ -31,7 +32,7 @@ def beside_each_other(overviews: Sequence[Overview], others: Sequence[Overview] 
 def _told(overview: Overview, label: str, known: Sequence[Overview]) -> DefectOverview:
     item = overview.defects[label]
     lower = [
-        LowerElsewhere(other.folder.resolve().name, item.ground_state.minimum.energy - found.minimum.energy)
+        LowerElsewhere(_name(other.folder, overview.folder), item.ground_state.minimum.energy - found.minimum.energy)
         for other in known
         if item.ground_state is not None and (found := _comparable(overview, item, other)) is not None
     ]
@@ -41,6 +42,12 @@ def _told(overview: Overview, label: str, known: Sequence[Overview]) -> DefectOv
     told = item.result.confidence
     confidence = Confidence("low", (lowest.sentence, *told.reasons))
     return replace(item, result=replace(item.result, confidence=confidence), lower=lowest)
+
+
+def _name(folder: Path, own: Path) -> str:
+    """A folder's name; campaigns of two studies of an alloy have the same, and the study's stands before it then."""
+    place = folder.resolve()
+    return place.name if place.name != own.resolve().name else f"{place.parent.name}/{place.name}"
 
 
 def _comparable(overview: Overview, item: DefectOverview, other: Overview) -> RankedMinimum | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,24 +14,12 @@ import typer
 from defectscout.cli import options as opt
 from defectscout.cli.guard import guarded
 from defectscout.core.errors import MissingExtraError, NothingFoundError, SettingsError
+from defectscout.reporting.analysis_names import ALL, AnalysisName, names_of
 
 if TYPE_CHECKING:
     from defectscout.reporting.analyses import Analysis, Subject
+    from defectscout.reporting.analysis_folders import Folders
     from defectscout.workflow.overview import Overview
-
-
-class What(StrEnum):
-    """Analyses that there are, and all of them."""
-
-    BONDS = "bonds"
-    MOTIFS = "motifs"
-    LOWERINGS = "lowerings"
-    DISTORTIONS = "distortions"
-    MAP = "map"
-    ELEMENTS = "elements"
-    FUNNEL = "funnel"
-    PATHS = "paths"
-    ALL = "all"
 
 
 class FeaturesName(StrEnum):
@@ -50,24 +38,29 @@ class ColourName(StrEnum):
 
 
 WhatArgument = Annotated[
-    What,
+    str,
     typer.Argument(
         metavar="WHAT",
+        autocompletion=lambda: [*AnalysisName, ALL],
         help="bonds: excess charge against bonds formed; motifs: what formed; lowerings: energy gained; distortions: "
         "energy against distortion; map: likeness of structures; elements: coverage; funnel: what was found for what "
-        "it took; paths: every relaxation; all.",
+        "it took; paths: every relaxation; alloy: energies, bonds and searches of alloys; all.",
     ),
 ]
 CampaignsArgument = Annotated[
-    list[Path], typer.Argument(metavar="CAMPAIGN...", help="Folders of campaigns, finished or not.")
+    list[Path],
+    typer.Argument(
+        metavar="FOLDER...",
+        help="Folders of campaigns or of studies of alloys, finished or not. `alloy` takes studies, one at a time.",
+    ),
 ]
 ReferenceOnlyOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--reference-only",
         metavar="FOLDER",
-        help="Reference-only campaign of the same host to compare with; may be repeated. Those among the campaigns "
-        "are compared with anyway.",
+        help="Reference-only campaign of the same host, or study of the same supercells, to compare with; may be "
+        "repeated. Those among the folders are compared with anyway.",
         show_default=False,
     ),
 ]
@@ -109,22 +102,31 @@ def analyse_command(
 ) -> None:
     """Show what campaigns have in common: tables, and with -o figures and data. Nothing is written into a campaign."""
     with guarded(verbose):
-        _check(what, features, by, json, csv)
+        names = names_of(what)
+        _check(names, features, by, json, csv)
         from defectscout.reporting.analyses import Subject
+        from defectscout.reporting.analysis_folders import baselines, check_reference_only, read_folders
         from defectscout.reporting.figures.structure_map import MapColour
 
-        overviews = _read(campaigns)
+        if names == (AnalysisName.ALLOY,):
+            _check_studies([*campaigns, *(reference_only or [])], csv and len(campaigns) > 1)
+        folders, beside = read_folders(campaigns), read_folders(reference_only or [])
+        check_reference_only(beside)
         subject = Subject(
-            overviews=overviews,
-            reference_only=_baselines(overviews, _read(reference_only or [])),
+            overviews=folders.overviews,
+            # A study is compared with studies, several of them if need be, and not with a campaign for each host.
+            reference_only=baselines(folders.overviews, () if names == (AnalysisName.ALLOY,) else beside.overviews),
             features=(features or FeaturesName.SOAP).value,
             colour=MapColour(by.value) if by is not None else None,
+            studies=folders.studies,
+            coarse=beside.studies,
         )
-        found, missing = _analyses(what, subject)
+        found, missing = _analyses(names, subject)
         written, undrawn = _write(found, output) if output is not None else ([], [])
-        notes = [*_notes(overviews), *missing, *undrawn]
+        told = [*_notes(folders), *beside.notes, *(note for one in found for note in one.notes), *missing, *undrawn]
+        notes = list(dict.fromkeys(told))
         if json:
-            typer.echo(_as_json(overviews, found, notes, written))
+            typer.echo(_as_json(folders.overviews, found, notes, written))
         elif csv:
             from defectscout.reporting.table import csv_text
 
@@ -135,47 +137,37 @@ def analyse_command(
             _show(found, notes, written)
 
 
-def _check(what: What, features: FeaturesName | None, by: ColourName | None, json: bool, csv: bool) -> None:
+def _check(
+    names: Sequence[AnalysisName], features: FeaturesName | None, by: ColourName | None, json: bool, csv: bool
+) -> None:
     if json and csv:
         raise SettingsError("--json and --csv exclude each other: both print on standard output.")
-    if csv and what is What.ALL:
+    if csv and len(names) > 1:
         raise SettingsError("--csv prints one table, and `all` has many: name one analysis, or give a folder with -o.")
-    if what not in (What.MAP, What.ALL) and (features is not None or by is not None):
+    if AnalysisName.MAP not in names and (features is not None or by is not None):
         raise SettingsError("--features and --by belong to the analyses `map` and `all` and would be ignored here.")
 
 
-def _read(folders: Sequence[Path]) -> tuple[Overview, ...]:
-    from defectscout.workflow.overview import read_overview
+def _check_studies(folders: Sequence[Path], several_as_csv: bool) -> None:
+    """`alloy` takes studies only, and each of them has tables of its own."""
+    from defectscout.workflow.alloys.study import read_study
 
-    places = [folder.resolve() for folder in folders]
-    for place in places:
-        if places.count(place) > 1:
-            raise SettingsError(f"{place} is given {places.count(place)} times, and would be counted as often: once.")
-    return tuple(read_overview(folder) for folder in folders)
-
-
-def _baselines(overviews: Sequence[Overview], given: Sequence[Overview]) -> Mapping[str, Overview]:
-    """Reference-only campaigns by formula; those that were given as such win."""
-    from defectscout.analysis.acceleration import one_for_each_host
-
-    for overview in given:
-        if not overview.is_reference_only:
-            raise SettingsError(
-                f"--reference-only {overview.folder}: its strategy is {overview.settings.strategy}, so that it is no "
-                "reference-only search. Make one with: defectscout search HOST --reference-only"
-            )
-    among = [overview for overview in overviews if overview.is_reference_only]
-    return {overview.formula: overview for overview in reversed(among)} | one_for_each_host(given)
+    for folder in folders:
+        read_study(folder)
+    if several_as_csv:
+        raise SettingsError("--csv prints one table, and every study has its own: give one study, or a folder with -o.")
 
 
-def _analyses(what: What, subject: Subject) -> tuple[list[Analysis], list[str]]:
-    """What was found, and with `all` why an analysis is missing."""
-    from defectscout.reporting.analyses import AnalysisName, analyse
+def _analyses(names: Sequence[AnalysisName], subject: Subject) -> tuple[list[Analysis], list[str]]:
+    """What was found, and of several why one is missing."""
+    from defectscout.reporting.analyses import analyse
 
-    if what is not What.ALL:
-        return [analyse(AnalysisName(what.value), subject)], []
+    if len(names) == 1:
+        return [analyse(names[0], subject)], []
     found, missing = [], []
-    for name in AnalysisName:
+    for name in names:
+        if name is AnalysisName.ALLOY and not subject.studies:
+            continue  # it is no analysis of single crystals
         try:
             found.append(analyse(name, subject))
         except (NothingFoundError, MissingExtraError) as error:
@@ -195,9 +187,10 @@ def _write(found: Sequence[Analysis], folder: Path) -> tuple[list[Path], list[st
     return written, undrawn
 
 
-def _notes(overviews: Sequence[Overview]) -> list[str]:
+def _notes(folders: Folders) -> list[str]:
     """What a reader must know of the campaigns."""
-    notes = []
+    overviews = folders.overviews
+    notes = list(folders.notes)
     by_formula: dict[str, list[str]] = defaultdict(list)
     for overview in overviews:
         by_formula[overview.formula].append(str(overview.folder))

@@ -50,10 +50,11 @@ def run() -> None:
     app()
 
 
-from defectscout.cli import ablate, analyse, dataset, evaluate, models, report, search, stages, tools, train  # noqa: E402
+from defectscout.cli import ablate, alloy, analyse, dataset, evaluate, models, report, search, stages, tools, train  # noqa: E402
 
 search.register(app)
 stages.register(app)
+alloy.register(app)
 tools.register(app)
 dataset.register(app)
 evaluate.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +66,13 @@ AcceptUnstable = Annotated[
     bool,
     typer.Option("--accept-unstable-host", help="Go on with a host that is not stable on the reference's surface."),
 ]
+AsGiven = Annotated[
+    bool,
+    typer.Option(
+        "--supercell-as-given",
+        help="The file holds the supercell itself, such as one of an alloy: nothing is reduced or repeated.",
+    ),
+]
 ImageDistance = Annotated[
     float | None,
     typer.Option(
@@ -89,7 +97,14 @@ Rattle = Annotated[
         show_default=False,
     ),
 ]
-Pairs = Annotated[bool, typer.Option("--pairs", help="Also distort every pair of the defect's neighbours.")]
+Pairs = Annotated[
+    bool,
+    typer.Option(
+        "--pairs",
+        help="Distort every pair of the defect's neighbours in turn (31 structures for a fourfold site), in place of "
+        "those nearest to it.",
+    ),
+]
 SamplingOption = Annotated[
     str | None,
     typer.Option(
@@ -131,6 +146,24 @@ Learn = Annotated[
         "--learn/--no-learn",
         help="Tune the surrogate on the reference's answers and scout again, until nothing lower comes; or scout with "
         "it as it is. Default: learn, where a reference runs and the surrogate can be tuned.",
+        show_default=False,
+    ),
+]
+
+
+class RefineName(StrEnum):
+    """How candidates relax with the reference."""
+
+    FIRE = "fire"
+    CORRECTED = "corrected"
+
+
+Refine = Annotated[
+    RefineName | None,
+    typer.Option(
+        "--refine",
+        help="How candidates of a search that scouts once relax with the reference. fire: on its forces alone; "
+        "corrected: the surrogate proposes each step, for a fraction of the force calls. Default: fire.",
         show_default=False,
     ),
 ]

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from defectscout.reporting.report.write import Format
 
 CampaignsArgument = Annotated[
-    list[Path], typer.Argument(metavar="CAMPAIGN...", help="Folders of campaigns, finished or running.")
+    list[Path],
+    typer.Argument(metavar="CAMPAIGN...", help="Folders of campaigns or of studies of alloys, finished or running."),
 ]
 ReferenceOnlyOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--reference-only",
         metavar="FOLDER",
-        help="Campaign of a reference-only search to compare with, of the same supercell with the same reference. May "
-        "be repeated, once for each host.",
+        help="Campaign of a reference-only search to compare with, or such a study of an alloy, of the same supercells "
+        "with the same reference. May be repeated, once for each host.",
         show_default=False,
     ),
 ]
@@ -57,7 +58,7 @@ def report_command(
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Write the report of one campaign or several: one file to read and to send.
+    """Write the report of one campaign or several, or of an alloy: one file to read and to send.
 
     It opens with the answer for each defect, how sure it is and what it cost. An unfinished search is reported as far
     as it has come.
@@ -66,11 +67,11 @@ def report_command(
         chosen = _format(kind, output)
         path = _file(campaigns, chosen, output)
         from defectscout.reporting.report.build import build_report
-        from defectscout.reporting.report.live import read_campaigns
+        from defectscout.reporting.report.subject import read_subject
         from defectscout.reporting.report.write import write_report
 
-        overviews, baselines = read_campaigns(campaigns, reference_only or [])
-        report = build_report(overviews, baselines, with_map=with_map)
+        read = read_subject(campaigns, reference_only or [])
+        report = build_report(read.campaigns, read.reference_only, read.studies, read.coarse, with_map)
         size = write_report(report, chosen, path)
         typer.echo(f"{path} ({_size(size)})")
         if not report.finished:
@@ -97,10 +98,9 @@ def view_command(
     with guarded(verbose):
         from defectscout.reporting.report.live import LiveReport
         from defectscout.reporting.report.serve import ReportServer
-        from defectscout.workflow.campaign import read_campaign
+        from defectscout.reporting.report.subject import check_folders
 
-        for folder in (*campaigns, *(reference_only or ())):
-            read_campaign(folder)  # a folder that is none is an error now, and not a page
+        check_folders(campaigns, reference_only or [])  # a folder that is none is an error now, and not a page
         with ReportServer(LiveReport(campaigns, reference_only or ()), port) as server:
             typer.echo(f"{server.url} shows the report. Ctrl-C ends it.")
             if not no_open:
@@ -135,8 +135,8 @@ def _file(campaigns: list[Path], kind: Format, output: Path | None) -> Path:
         return output
     if len(campaigns) > 1:
         raise SettingsError(
-            f"The report of {len(campaigns)} campaigns belongs to none of their folders. Give the file to write with "
-            f"-o, such as -o report.{kind}."
+            f"The report of {len(campaigns)} folders belongs to none of them. Give the file to write with -o, such as "
+            f"-o report.{kind}."
         )
     return campaigns[0] / f"report.{kind}"
 

@@ -46,6 +46,8 @@ class Choices:
     learn: bool | None = None
     max_force_calls: int | None = None
     max_hours: float | None = None
+    supercell_as_given: bool = False
+    refine: opt.RefineName | None = None
 
 
 def settings_from(choices: Choices) -> SearchSettings:
@@ -69,6 +71,8 @@ def _overrides(choices: Choices) -> dict[str, Any]:
         given["host"]["accept_unstable"] = True
     if choices.min_image_distance is not None:
         given["supercell"]["min_image_distance"] = choices.min_image_distance
+    if choices.supercell_as_given:
+        given["supercell"]["as_given"] = True
     if choices.defect:
         given["defects"]["select"] = tuple(choices.defect)
     if choices.charge:
@@ -113,6 +117,10 @@ def _overrides(choices: Choices) -> dict[str, Any]:
         overrides["strategy"] = "reference-only"
     elif choices.learn is not None:
         overrides["strategy"] = "learn" if choices.learn else "scout"
+    if choices.refine is not None:
+        if choices.reference_only:
+            raise SettingsError("--refine and --reference-only exclude each other: the second uses no surrogate.")
+        overrides["refinement"] = {"optimiser": choices.refine.value}
     return overrides
 
 
@@ -132,11 +140,13 @@ def search_command(
     reference: opt.ReferenceOption = None,
     reference_only: opt.ReferenceOnly = False,
     learn: opt.Learn = None,
+    refine: opt.Refine = None,
     max_force_calls: opt.MaxForceCalls = None,
     max_hours: opt.MaxHours = None,
     keep_host: opt.KeepHost = False,
     accept_unstable_host: opt.AcceptUnstable = False,
     min_image_distance: opt.ImageDistance = None,
+    supercell_as_given: opt.AsGiven = False,
     distortions: opt.Distortions = None,
     rattle: opt.Rattle = None,
     pairs: opt.Pairs = False,
@@ -173,7 +183,7 @@ def search_command(
     choices = Choices(
         defect, charge, charges, extrinsic, keep_host, accept_unstable_host, min_image_distance, distortions, rattle,
         pairs, sampling, seed, surrogate, device, reference, reference_only, workers, preset, config, assignments,
-        learn, max_force_calls, max_hours,
+        learn, max_force_calls, max_hours, supercell_as_given, refine,
     )  # fmt: skip
     with guarded(verbose):
         settings = settings_from(choices)

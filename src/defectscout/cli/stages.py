@@ -39,6 +39,7 @@ def sample_command(
     keep_host: opt.KeepHost = False,
     accept_unstable_host: opt.AcceptUnstable = False,
     min_image_distance: opt.ImageDistance = None,
+    supercell_as_given: opt.AsGiven = False,
     distortions: opt.Distortions = None,
     rattle: opt.Rattle = None,
     pairs: opt.Pairs = False,
@@ -56,6 +57,7 @@ def sample_command(
     choices = Choices(
         defect, charge, charges, extrinsic, keep_host, accept_unstable_host, min_image_distance, distortions, rattle,
         pairs, sampling, seed, surrogate, device, reference, reference_only, workers, preset, config, assignments,
+        supercell_as_given=supercell_as_given,
     )  # fmt: skip
     with guarded(verbose):
         settings = settings_from(choices)

@@ -31,6 +31,10 @@ class SupercellError(DefectscoutError):
     """No supercell fulfils the settings."""
 
 
+class AlloyError(DefectscoutError):
+    """An alloy that cannot be made of the parent crystal."""
+
+
 class DefectSelectionError(DefectscoutError):
     """A defect name, pattern or charge that matches nothing."""
 
@@ -53,6 +57,10 @@ class MissingExtraError(DefectscoutError):
         )
         self.package = package
         self.extra = extra
+
+
+class MissingProgramError(DefectscoutError):
+    """A program outside Python, such as a DFT code or its data, is needed and was not found."""
 
 
 class UnknownMethodError(DefectscoutError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
-from defectscout.core.defect import Defect, DefectKind, label_of
+from defectscout.core.defect import Defect, DefectKind, Host, label_of
 from defectscout.core.frames import FloatArray
 from defectscout.core.quiet import quiet
 from defectscout.defects.excess_charge import excess_charge
@@ -117,3 +117,18 @@ def defect_supercell(bulk: Structure, kind: DefectKind, site: FloatArray, symbol
         symbols.insert(last + 1, symbol)
         coords.insert(last + 1, place)
     return Structure(bulk.lattice, symbols, coords), np.asarray(place)
+
+
+def put_into_host(entry: DefectEntry, host: Host) -> None:
+    """Give doped's entry the host's own supercells: same cell, same order of atoms, to the last digit."""
+    from pymatgen.core import PeriodicSite
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    kind = kind_of(entry)
+    symbol = str(entry.defect.site.specie.symbol)
+    structure, place = defect_supercell(host.supercell, kind, entry.sc_defect_frac_coords, symbol)
+    entry.sc_entry = ComputedStructureEntry(structure, energy=0.0)
+    entry.defect_supercell = structure
+    entry.bulk_supercell = without_oxidation_states(host.supercell)
+    entry.sc_defect_frac_coords = place
+    entry.defect_supercell_site = PeriodicSite(symbol, place, structure.lattice)

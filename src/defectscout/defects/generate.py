@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from defectscout.core.defect import Defect, DefectKind, Host
-from defectscout.core.errors import DefectSelectionError, SupercellError
+from defectscout.core.errors import SupercellError
 from defectscout.core.frames import FloatArray
 from defectscout.core.progress import Progress, SilentProgress
 from defectscout.core.quiet import quiet
 from defectscout.defects.convert import (
-    defect_supercell,
     in_charge_state,
     kind_of,
+    put_into_host,
     site_symmetry,
     to_defect,
-    without_oxidation_states,
 )
+from defectscout.defects.extrinsic import carry_given_state, check_extrinsic, check_extrinsic_selected
 from defectscout.defects.oxidation import assign_oxidation_states
-from defectscout.defects.selection import Candidate, DefectGroup, interstitial_elements, select
+from defectscout.defects.selection import Candidate, interstitial_elements, select
 from defectscout.defects.settings import DefectSettings
 from defectscout.hosts.supercell import primitive_sites
 
@@ -53,7 +53,7 @@ def generate_defects(host: Host, settings: DefectSettings, progress: Progress | 
             selected or not extrinsic, or oxidation states are missing.
         SupercellError: doped does not reproduce the host's supercell.
     """
-    _check_extrinsic(host, settings)
+    check_extrinsic({site.specie.symbol for site in host.primitive}, host.formula, settings)
     progress = progress or SilentProgress()
     states = assign_oxidation_states(host.primitive, settings.oxidation_states, _SYMPREC, progress)
     generator = _run_doped(host, states, settings)
@@ -61,12 +61,8 @@ def generate_defects(host: Host, settings: DefectSettings, progress: Progress | 
     families = _correct_mixed_valence(host, states, _families(generator))
     candidates = [_candidate(host, states, settings, name, family) for name, family in families.items()]
     chosen = select(candidates, settings.select)
-    if settings.extrinsic and not any(c.is_extrinsic for c in candidates if c.name in {n for n, _ in chosen}):
-        raise DefectSelectionError(
-            f"Extrinsic elements are given ({', '.join(settings.extrinsic)}), but no pattern of "
-            f"{', '.join(settings.select)} selects a defect with them. Add the pattern {DefectGroup.SUBSTITUTIONS} or "
-            f"{settings.extrinsic[0]}_*, or leave the extrinsic elements out."
-        )
+    names = {name for name, _ in chosen}
+    check_extrinsic_selected(settings, any(c.is_extrinsic for c in candidates if c.name in names))
     defects: list[Defect] = []
     symmetry: dict[str, str] = {}
     for name, charge in chosen:
@@ -74,28 +70,11 @@ def generate_defects(host: Host, settings: DefectSettings, progress: Progress | 
         neutral = next(iter(family.values()))
         if name not in symmetry:
             symmetry[name] = site_symmetry(neutral, _SYMPREC)
-            _set_given_state(neutral, settings)
+            carry_given_state(neutral, settings)
         entry = in_charge_state(neutral, name, charge)
-        _put_into_host(entry, host)
+        put_into_host(entry, host)
         defects.append(to_defect(entry, name, symmetry[name]))
     return tuple(defects)
-
-
-def _check_extrinsic(host: Host, settings: DefectSettings) -> None:
-    own = {site.specie.symbol for site in host.primitive}
-    intrinsic = [symbol for symbol in settings.extrinsic if symbol in own]
-    if intrinsic:
-        raise DefectSelectionError(
-            f"{', '.join(intrinsic)} cannot be extrinsic in {host.formula}, which contains it. Its antisites and "
-            "interstitials are selected by their names, or by antisites and interstitials."
-        )
-    if settings.oxidation_states is not None:
-        foreign = sorted(settings.oxidation_states.keys() - own - set(settings.extrinsic))
-        if foreign:
-            raise DefectSelectionError(
-                f"The setting oxidation_states names {', '.join(foreign)}, which {host.formula} does not contain and "
-                "which is not among the extrinsic elements. Correct or remove it."
-            )
 
 
 def _run_doped(host: Host, states: tuple[int, ...], settings: DefectSettings) -> DefectsGenerator:
@@ -210,29 +189,3 @@ def _nearest(place: FloatArray, host: Host) -> int:
     difference = host.supercell.frac_coords - np.asarray(place)
     difference -= np.round(difference)
     return int(np.linalg.norm(difference @ host.supercell.lattice.matrix, axis=1).argmin())
-
-
-def _set_given_state(entry: DefectEntry, settings: DefectSettings) -> None:
-    """Let an extrinsic atom carry the oxidation state that the user gives it."""
-    from pymatgen.core import PeriodicSite, Species
-
-    site = entry.defect.site
-    symbol = site.specie.symbol
-    given = settings.oxidation_states or {}
-    if symbol in settings.extrinsic and symbol in given:
-        entry.defect.site = PeriodicSite(Species(symbol, given[symbol]), site.frac_coords, site.lattice)
-
-
-def _put_into_host(entry: DefectEntry, host: Host) -> None:
-    """Give doped's entry the host's own supercells: same cell, same order of atoms, to the last digit."""
-    from pymatgen.core import PeriodicSite
-    from pymatgen.entries.computed_entries import ComputedStructureEntry
-
-    kind = kind_of(entry)
-    symbol = str(entry.defect.site.specie.symbol)
-    structure, place = defect_supercell(host.supercell, kind, entry.sc_defect_frac_coords, symbol)
-    entry.sc_entry = ComputedStructureEntry(structure, energy=0.0)
-    entry.defect_supercell = structure
-    entry.bulk_supercell = without_oxidation_states(host.supercell)
-    entry.sc_defect_frac_coords = place
-    entry.defect_supercell_site = PeriodicSite(symbol, place, structure.lattice)

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 from ase.data import atomic_numbers
 from pydantic import Field, field_validator
 
 from defectscout.core.settings import Settings
+
+
+class DefectSite(Settings):
+    """An atom of the supercell that defects are made at."""
+
+    atom: int = Field(ge=0, description="its index in the supercell, from 0")
+    name: str = Field(description="what stands behind the defect's name: Te3Se gives v_Cd_Te3Se")
+    count: int = Field(1, ge=1, description="sites of the supercell that it stands for")
+    alike: tuple[str, ...] = Field(
+        (), description="elements that share such sites in the alloy: one in place of another is no defect"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _fits_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9.-]*(_[A-Za-z][A-Za-z0-9.-]*)*", name):
+            raise ValueError(f"'{name}' is no name for a site: letters, digits and hyphens, beginning with a letter")
+        return name
 
 
 class DefectSettings(Settings):
@@ -30,6 +50,11 @@ class DefectSettings(Settings):
     extrinsic: tuple[str, ...] = Field((), description="elements to substitute and insert as impurities")
     oxidation_states: dict[str, int] | None = Field(
         None, description="oxidation state of each element; null guesses them from bond valences and composition"
+    )
+    sites: tuple[DefectSite, ...] = Field(
+        (),
+        description="atoms of the supercell that defects are made at, in place of the inequivalent sites that doped "
+        "finds; needs supercell.as_given",
     )
 
     @field_validator("select")

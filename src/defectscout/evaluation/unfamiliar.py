@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import combinations
+from typing import Final, Literal
+
+from ase.geometry import find_mic
 
 from defectscout.core.defect import Defect, charge_text
 from defectscout.learning.families import composition_of, familiarity
 from defectscout.surrogates.model_folder import TrainedOn
 
-Kind = Literal["elements", "family", "charge", "method", "worse", "unproven"]
-"""Elements, family of hosts, charge state or reference that training did not have; a model that did worse on unseen
+Kind = Literal["elements", "bonds", "family", "charge", "method", "worse", "unproven"]
+"""Elements, bonds, family of hosts, charge state or reference that training did not have; a model that did worse on unseen
 frames than the one that it was made from; a model that did only partly better there, or was not judged."""
 
 
@@ -26,6 +29,13 @@ class Unfamiliar:
 
     kind: Kind
     sentence: str
+
+
+_ON_THE_SITE: Final = 0.5
+"""Å; an atom this near to the site is the one that was brought in."""
+
+_SHELL: Final = 1.25
+"""Atoms up to this many times the distance of the nearest one surround the site."""
 
 
 def unfamiliar(trained_on: TrainedOn, host: str, defect: Defect, reference: str) -> tuple[Unfamiliar, ...]:
@@ -43,6 +53,7 @@ def unfamiliar(trained_on: TrainedOn, host: str, defect: Defect, reference: str)
     return (
         *_of_the_verdict(trained_on),
         *_of_the_host(trained_on, host, sorted(set(defect.atoms.get_chemical_symbols()))),
+        *_of_the_bonds(trained_on, defect),
         *_of_the_charge(trained_on, defect.charge),
         *_of_the_method(trained_on, reference),
     )
@@ -82,6 +93,41 @@ def _of_the_host(trained_on: TrainedOn, host: str, symbols: Sequence[str]) -> li
             )
         )
     return found
+
+
+def _of_the_bonds(trained_on: TrainedOn, defect: Defect) -> list[Unfamiliar]:
+    """Bonds that neighbours of the site can form, and that no host of the training could have shown.
+
+    A model that was tuned on CdTe and CdSe has met Te–Te and Se–Se, and meets Se–Te in their alloy for the first time
+    (paper, section II D).
+    """
+    around = neighbouring_elements(defect)
+    hosts = [set(composition_of(host)) for host in trained_on.hosts]
+    seen = set(trained_on.elements).union(*hosts)
+    new = [
+        f"{first}–{second}"
+        for first, second in combinations(around, 2)
+        if {first, second} <= seen and not any({first, second} <= host for host in hosts)
+    ]
+    if not new:
+        return []
+    return [
+        Unfamiliar(
+            "bonds",
+            f"No host that the surrogate was trained on holds both elements of {_enumerated(new)}: such "
+            f"{'a bond' if len(new) == 1 else 'bonds'} may form here, and it has never been shown "
+            f"{'one' if len(new) == 1 else 'any'}.",
+        )
+    ]
+
+
+def neighbouring_elements(defect: Defect) -> tuple[str, ...]:
+    """Elements of the atoms around a defect's site that can bond to each other there: the nearest, and its own."""
+    displacements = defect.atoms.positions - defect.site @ defect.atoms.cell.array
+    _, distances = find_mic(displacements, defect.atoms.cell, pbc=True)
+    others = distances[distances > _ON_THE_SITE]
+    near = distances <= _SHELL * others.min()
+    return tuple(sorted({str(symbol) for symbol in defect.atoms.symbols[near]}))
 
 
 def _of_the_charge(trained_on: TrainedOn, charge: int) -> list[Unfamiliar]:

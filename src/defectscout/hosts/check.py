@@ -33,16 +33,30 @@ def check_host(structure: Structure, settings: HostSettings, source: str) -> Str
         HostError: no periodic cell, no volume, partial occupancy, unknown species,
             overlapping sites, or a molecule or slab in a box of vacuum.
     """
-    _check_cell(structure, source)
-    _check_occupancy(structure, source)
-    _check_species(structure, source)
-    _check_overlap(structure, settings.min_distance, source)
-    _check_vacuum(structure, settings.max_gap, source)
+    check_crystal(structure, settings, source)
     try:
         primitive = primitive_cell(structure, settings.symprec)
         return symmetrised(primitive, settings.symprec)
     except HostError as error:
         raise HostError(f"{source}: {error}") from error
+
+
+def check_crystal(structure: Structure, settings: HostSettings, source: str) -> None:
+    """Check that defects can be made in a structure.
+
+    Args:
+        structure: what was read.
+        settings: overlap and vacuum limits.
+        source: file name or identifier, for messages.
+
+    Raises:
+        HostError: as `check_host`, but for its symmetry.
+    """
+    _check_cell(structure, source)
+    _check_occupancy(structure, source)
+    _check_species(structure, source)
+    _check_overlap(structure, settings.min_distance, source)
+    _check_vacuum(structure, settings.max_gap, source)
 
 
 def _check_cell(structure: Structure, source: str) -> None:

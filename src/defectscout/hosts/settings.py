@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from defectscout.core.settings import Settings
 
@@ -17,6 +19,7 @@ class HostSettings(Settings):
     )
     max_gap: float = Field(7.0, gt=0, description="an empty gap between planes of atoms wider than this is vacuum, Å")
     keep: bool = Field(False, description="take cell and positions as they are, without relaxing them")
+    fixed_cell: bool = Field(False, description="relax positions only, in the cell as it is")
     fmax: float = Field(0.01, gt=0, description="largest force at the end of the host relaxation, eV/Å")
     smax: float = Field(0.1, gt=0, description="largest stress component at its end, GPa")
     max_steps: int = Field(200, ge=1, description="step limit of the host relaxation")
@@ -52,6 +55,17 @@ class SupercellSettings(Settings):
     matrix: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]] | None = Field(
         None, description="supercell matrix, rows in units of the primitive cell's vectors; overrides the search"
     )
+    as_given: bool = Field(
+        False,
+        description="the host's file holds the supercell itself, such as one of an alloy: no primitive cell is sought, "
+        "nothing is repeated, and the order of the atoms stays",
+    )
+
+    @model_validator(mode="after")
+    def _given_or_made(self) -> Self:
+        if self.as_given and self.matrix is not None:
+            raise ValueError("as_given and matrix exclude each other: a supercell that is given is not made")
+        return self
 
     @field_validator("matrix")
     @classmethod

@@ -69,6 +69,26 @@ def choose_supercell(primitive: Structure, settings: SupercellSettings, source: 
     return Host(primitive, repeated(primitive, matrix), matrix.astype(np.float64), source)
 
 
+def given_supercell(structure: Structure, settings: SupercellSettings, source: str) -> Host:
+    """A host whose supercell is `structure` itself, atoms in its order, symmetric or not.
+
+    Args:
+        structure: the supercell.
+        settings: the image distance that it must have.
+        source: file name or identifier; kept in the result.
+
+    Raises:
+        SupercellError: its images are closer than the image distance.
+    """
+    distance = image_distance(structure)
+    if distance < settings.min_image_distance - 1e-6:
+        raise SupercellError(
+            f"{source}: the supercell as given has {distance:.2f} Å between periodic images, less than "
+            f"{settings.min_image_distance:g} Å. Give a larger one, or allow it with --min-image-distance."
+        )
+    return Host(structure, structure, np.eye(3), source)
+
+
 def repeated(primitive: Structure, matrix: IntArray) -> Structure:
     """Supercell of `primitive`, atoms grouped by element in the primitive cell's order.
 

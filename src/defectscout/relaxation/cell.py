@@ -55,7 +55,7 @@ def relax_cell(
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> CellRelaxation:
-    """Relax the lattice and the positions that the space group leaves free.
+    """Relax the lattice, unless it is held fixed, and the positions that the space group leaves free.
 
     Energy, forces and stress come from the supercell; forces are averaged over the
     translational images, and forces and stress over the operations of the space group.
@@ -63,7 +63,7 @@ def relax_cell(
     Args:
         evaluate: energy, forces and stress of a supercell.
         host: the host before, also when the relaxation is resumed.
-        settings: fmax, smax, max_steps and symprec.
+        settings: fixed_cell, fmax, smax, max_steps and symprec.
         on_step: told each frame (a supercell) before the next is evaluated.
         checkpoint: where an earlier relaxation of the same host was interrupted.
 
@@ -81,9 +81,9 @@ def relax_cell(
             end = _end(checkpoint, folding, symmetry, settings)
             if end is not None:
                 return _result(host, end, folding.primitive(checkpoint.frame.atoms), before, symmetry, settings)
-            primitive, state = _next(checkpoint, folding, symmetry, stiffness(before))
+            primitive, state = _next(checkpoint, folding, symmetry, settings, stiffness(before))
         atoms = folding.supercell(primitive)
-        prediction = _checked(evaluate(atoms), host)
+        prediction = _checked(evaluate(atoms), host, settings)
         step = 0 if checkpoint is None else checkpoint.frame.step + 1
         initial = prediction.energy if checkpoint is None else checkpoint.initial_energy
         checkpoint = Checkpoint(Frame(atoms, prediction, step), state, initial)
@@ -100,9 +100,9 @@ def _atoms(host: Host) -> Atoms:
     )
 
 
-def _checked(prediction: Prediction, host: Host) -> Prediction:
+def _checked(prediction: Prediction, host: Host, settings: HostSettings) -> Prediction:
     reason = finite(prediction)
-    if not reason and prediction.stress is None:
+    if not reason and prediction.stress is None and not settings.fixed_cell:
         reason = "there is no stress, without which no lattice can be relaxed"
     if reason:
         raise CalculationError(
@@ -112,20 +112,29 @@ def _checked(prediction: Prediction, host: Host) -> Prediction:
     return prediction
 
 
-def _symmetrised(
-    prediction: Prediction, folding: Folding, symmetry: SymmetryOperations
+def _driving(
+    prediction: Prediction, folding: Folding, symmetry: SymmetryOperations, settings: HostSettings
 ) -> tuple[FloatArray, FloatArray]:
-    """Forces on the primitive cell's atoms, shape (n, 3), and stress, shape (3, 3), with the crystal's symmetry."""
-    stress = np.asarray(voigt_6_to_full_3x3_stress(prediction.stress))
-    return symmetry.vectors(folding.mean(prediction.forces)), symmetry.tensor(stress)
+    """Forces on the primitive cell's atoms, shape (n, 3), and stress, shape (3, 3), with the crystal's symmetry.
+
+    A cell that is held fixed feels no stress.
+    """
+    forces = symmetry.vectors(folding.mean(prediction.forces))
+    if settings.fixed_cell:
+        return forces, np.zeros((3, 3))
+    return forces, symmetry.tensor(np.asarray(voigt_6_to_full_3x3_stress(prediction.stress)))
 
 
 def _next(
-    checkpoint: Checkpoint, folding: Folding, symmetry: SymmetryOperations, first_guess: FloatArray
+    checkpoint: Checkpoint,
+    folding: Folding,
+    symmetry: SymmetryOperations,
+    settings: HostSettings,
+    first_guess: FloatArray,
 ) -> tuple[Atoms, LbfgsState]:
     if not isinstance(checkpoint.optimiser, LbfgsState):
         raise TypeError("a relaxation of the cell goes on from an LbfgsState")
-    forces, stress = _symmetrised(checkpoint.frame.prediction, folding, symmetry)
+    forces, stress = _driving(checkpoint.frame.prediction, folding, symmetry, settings)
     primitive = folding.primitive(checkpoint.frame.atoms)
     energy = checkpoint.frame.prediction.energy / folding.n_cells
     slope = gradient(primitive, forces, stress)
@@ -138,14 +147,15 @@ def _end(
 ) -> Relaxation | None:
     """The relaxation's end if its last frame is the last one; None if it goes on."""
     frame = checkpoint.frame
-    forces, stress = _symmetrised(frame.prediction, folding, symmetry)
+    forces, stress = _driving(frame.prediction, folding, symmetry, settings)
     fmax = float(np.linalg.norm(forces, axis=1).max())
     smax = float(np.abs(stress).max()) * EV_PER_A3_IN_GPA
     if fmax < settings.fmax and smax < settings.smax:
         state, reason = RelaxationState.CONVERGED, ""
     elif frame.step >= settings.max_steps:
         state = RelaxationState.UNCONVERGED
-        reason = f"forces of {fmax:.2g} eV/Å and stress of {smax:.2g} GPa are left after {frame.step} steps"
+        stress_left = "" if settings.fixed_cell else f" and stress of {smax:.2g} GPa"
+        reason = f"forces of {fmax:.2g} eV/Å{stress_left} are left after {frame.step} steps"
     else:
         return None
     return Relaxation(LABEL, frame, checkpoint.initial_energy, state, reason, frame.step + 1)

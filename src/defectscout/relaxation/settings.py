@@ -58,6 +58,13 @@ class RelaxationSettings(Settings):
     )
     force: float = Field(0.03, gt=0, description="the criterion's threshold, eV/Å")
     max_steps: int = Field(400, ge=0, description="step limit")
+    optimiser: Literal["fire", "corrected"] = Field(
+        "fire",
+        description="of the candidates' reference relaxations in a search that scouts once. fire: on the reference's "
+        "forces alone; corrected: the surrogate proposes each step and the reference corrects it, which takes a "
+        "fraction of the force calls and more of the surrogate's time. A search that learns always corrects, a "
+        "reference-only one never does, and neither does scouting",
+    )
     fire: FireSettings = FireSettings()
     corrected: CorrectedSettings = CorrectedSettings()
 

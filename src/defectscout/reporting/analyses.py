@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 from defectscout.analysis.acceleration import acceleration, counterpart
+from defectscout.analysis.alloys import AlloyAnalysis, analyse_alloy
 from defectscout.analysis.distortions import DistortionPlot, energy_against_distortion
 from defectscout.analysis.elsewhere import beside_each_other
 from defectscout.analysis.lowerings import lowerings
@@ -18,6 +18,8 @@ from defectscout.analysis.structure_map import Features, element_coverage, struc
 from defectscout.analysis.trend import trend
 from defectscout.core.errors import NothingFoundError
 from defectscout.reporting.acceleration_tables import funnel_table, time_table
+from defectscout.reporting.alloy_tables import comparison_table, environment_table, site_table
+from defectscout.reporting.analysis_names import AnalysisName
 from defectscout.reporting.analysis_tables import (
     bond_share_table,
     distortion_summary_table,
@@ -35,6 +37,7 @@ from defectscout.reporting.analysis_tables import (
     trend_table,
 )
 from defectscout.reporting.evaluation_tables import write_text
+from defectscout.reporting.figures.alloys import draw_alloy_bonds, draw_alloy_energies, draw_fine_and_coarse
 from defectscout.reporting.figures.bonds import draw_bonds
 from defectscout.reporting.figures.distortions import draw_distortion_pages
 from defectscout.reporting.figures.elements import draw_elements
@@ -46,22 +49,10 @@ from defectscout.reporting.figures.structure_map import MapColour, draw_map
 from defectscout.reporting.figures.trajectories import draw_path_pages
 from defectscout.reporting.table import Table, csv_text, known, without
 from defectscout.reporting.wording import short_label
+from defectscout.workflow.alloys.overview import AlloyOverview
 from defectscout.workflow.overview import Overview
 
 Draw = Callable[[Path], tuple[Path, ...]]
-
-
-class AnalysisName(StrEnum):
-    """What there is, in the order in which it is shown."""
-
-    BONDS = "bonds"
-    MOTIFS = "motifs"
-    LOWERINGS = "lowerings"
-    DISTORTIONS = "distortions"
-    MAP = "map"
-    ELEMENTS = "elements"
-    FUNNEL = "funnel"
-    PATHS = "paths"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +64,16 @@ class Subject:
         reference_only: reference-only campaigns to compare with, by the formula of their host.
         features: what the map describes a structure by.
         colour: what colours say on the map; None for the host, or for the energy if there is one host only.
+        studies: studies of alloys, whose campaigns are among the overviews.
+        coarse: reference-only studies to compare those with.
     """
 
     overviews: tuple[Overview, ...]
     reference_only: Mapping[str, Overview]
     features: Features = "soap"
     colour: MapColour | None = None
+    studies: tuple[AlloyOverview, ...] = ()
+    coarse: tuple[AlloyOverview, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +85,14 @@ class Analysis:
         tables: to be read by a person.
         data: tables in full, for files; the first is the main one.
         draws: how to draw each figure, with the stem of its files.
+        notes: what could not be read or compared, and why.
     """
 
     name: AnalysisName
     tables: tuple[Table, ...]
     data: tuple[Table, ...]
     draws: tuple[tuple[str, Draw], ...]
+    notes: tuple[str, ...] = ()
 
 
 def told_apart(overviews: Sequence[Overview]) -> tuple[Overview, ...]:
@@ -121,8 +118,8 @@ def analyse(name: AnalysisName, subject: Subject) -> Analysis:
         MissingExtraError: without scikit-learn, which the map needs.
         SettingsError: for features that cannot be had.
     """
-    if name in _BY_HOST:
-        return _BY_HOST[name](subject)
+    if name in _AS_GIVEN:
+        return _AS_GIVEN[name](subject)
     told = beside_each_other(subject.overviews, tuple(subject.reference_only.values()))
     overviews = told_apart(told)
     baselines = {
@@ -242,6 +239,66 @@ def _brief(table: Table) -> Table:
     return without(known(replace(table, rows=rows)), "time_s")
 
 
+def _alloy(subject: Subject) -> Analysis:
+    """Study by study: energies of different studies have no common zero."""
+    if not subject.studies:
+        raise NothingFoundError("No study of an alloy is given: there are campaigns of single hosts only.")
+    tables: list[Table] = []
+    data: list[Table] = []
+    draws: list[tuple[str, Draw]] = []
+    notes: list[str] = []
+    several = len(subject.studies) > 1
+    for study, name in zip(subject.studies, _study_names(subject.studies), strict=True):
+        found = analyse_alloy(study, coarse_for(study, subject))
+        if several:
+            found = replace(found, title=f"{found.title} ({name})")
+        made = [site_table(found), environment_table(found), *([comparison_table(found)] if found.comparisons else [])]
+        if several:
+            made = [replace(table, key=f"{table.key}-{name}") for table in made]
+        tables += [_brief_alloy(made[0], found), *(known(_without_realisation(table, found)) for table in made[1:])]
+        data += made
+        draws += _alloy_draws(found, f"-{name}" if several else "")
+        notes += [f"{study.folder}: {note}" for note in found.notes]
+    return Analysis(AnalysisName.ALLOY, tuple(tables), tuple(data), tuple(draws), tuple(notes))
+
+
+def coarse_for(study: AlloyOverview, subject: Subject) -> tuple[AlloyOverview, ...]:
+    """The coarse studies that one is compared with: those given as such, then reference-only ones beside it."""
+    among = [] if _is_reference_only(study) else [one for one in subject.studies if _is_reference_only(one)]
+    chosen = {one.folder.resolve(): one for one in (*reversed(among), *reversed(subject.coarse))}
+    return tuple(one for place, one in reversed(chosen.items()) if place != study.folder.resolve())
+
+
+def _is_reference_only(study: AlloyOverview) -> bool:
+    return study.study.search.strategy == "reference-only"
+
+
+def _study_names(studies: Sequence[AlloyOverview]) -> list[str]:
+    """Names of the folders, numbered where they are the same."""
+    names = [study.folder.resolve().name for study in studies]
+    return [name if names.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(names, start=1)]
+
+
+def _alloy_draws(found: AlloyAnalysis, suffix: str) -> list[tuple[str, Draw]]:
+    draws: list[tuple[str, Draw]] = [
+        (f"alloy-sites{suffix}", lambda path: draw_alloy_energies(found, path)),
+        (f"alloy-environments{suffix}", lambda path: draw_alloy_bonds(found, path)),
+    ]
+    if found.comparisons:
+        draws.append((f"alloy-comparison{suffix}", lambda path: draw_fine_and_coarse(found, path)))
+    return draws
+
+
+def _brief_alloy(table: Table, found: AlloyAnalysis) -> Table:
+    hidden = ("supercell", "share_percent", "sampling_structures", "motif", "point_group", "less_pristine_eV")
+    return known(without(_without_realisation(table, found), *hidden))
+
+
+def _without_realisation(table: Table, found: AlloyAnalysis) -> Table:
+    several = any(site.realisation > 1 for site in found.sites)
+    return table if several else without(table, "realisation")
+
+
 _ANALYSES: Mapping[AnalysisName, Callable[[Subject], Analysis]] = {
     AnalysisName.BONDS: _bonds,
     AnalysisName.MOTIFS: _motifs,
@@ -251,8 +308,9 @@ _ANALYSES: Mapping[AnalysisName, Callable[[Subject], Analysis]] = {
     AnalysisName.PATHS: _paths,
 }
 
-_BY_HOST: Mapping[AnalysisName, Callable[[Subject], Analysis]] = {
+_AS_GIVEN: Mapping[AnalysisName, Callable[[Subject], Analysis]] = {
     AnalysisName.MAP: _map,
     AnalysisName.ELEMENTS: _elements,
+    AnalysisName.ALLOY: _alloy,
 }
-"""Those to which campaigns of one host are the same."""
+"""Those that do not tell campaigns of one host apart, or that do it themselves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.errors import CampaignError
+from defectscout.core.frames import FloatArray
 from defectscout.evaluation.discovery import CELL_TOLERANCE
 from defectscout.minima.distinct import distinct_minima, group_structures
 from defectscout.minima.settings import MinimaSettings
@@ -115,11 +117,48 @@ def _defects(campaign: Campaign) -> tuple[Defect, ...]:
 def same_supercell(one: Defect, other: Defect) -> bool:
     """Whether energies of two searches of a defect can be compared as they stand.
 
-    Order of atoms and orientation may differ: neither energies nor fingerprints depend on them.
+    Order of atoms and orientation may differ: neither energies nor fingerprints depend on them. The elements must stand
+    on the same sites about the defect: realisations of an alloy of one composition are different supercells.
     """
-    return Counter(one.atoms.symbols) == Counter(other.atoms.symbols) and np.allclose(
-        one.atoms.cell.cellpar(), other.atoms.cell.cellpar(), rtol=0, atol=CELL_TOLERANCE
+    return (
+        Counter(one.atoms.symbols) == Counter(other.atoms.symbols)
+        and np.allclose(one.atoms.cell.cellpar(), other.atoms.cell.cellpar(), rtol=0, atol=CELL_TOLERANCE)
+        and arranged_alike(one, other)
     )
+
+
+def arranged_alike(one: Defect, other: Defect) -> bool:
+    """Whether the same elements stand at the same places about the defect, in two supercells of one shape and formula.
+
+    Places are compared in every orientation that leaves the lattice as it is, and count as the same if each atom of one
+    supercell has an atom of its element nearest to it in the other one.
+    """
+    cell = one.atoms.cell.array
+    here, there = (_about_site(defect) for defect in (one, other))
+    numbers = other.atoms.numbers
+    for rotation in _lattice_symmetry(cell):
+        apart = (here @ rotation)[:, None] - there[None, :]
+        nearest = (((apart - apart.round()) @ cell) ** 2).sum(axis=2).argmin(axis=1)
+        if (numbers[nearest] == one.atoms.numbers).all() and len(set(nearest.tolist())) == len(numbers):
+            return True
+    return False
+
+
+def _about_site(defect: Defect) -> FloatArray:
+    """Fractional coordinates of all atoms of the unperturbed supercell, the defect at the origin."""
+    return np.asarray(defect.atoms.get_scaled_positions(wrap=False) - np.asarray(defect.site))
+
+
+def _lattice_symmetry(cell: FloatArray) -> Iterator[FloatArray]:
+    """Rotations and reflections that map a lattice onto itself, to be applied to rows of fractional coordinates.
+
+    Those that a reduced cell can have; the identity comes first.
+    """
+    yield np.eye(3)
+    entries = (np.array(list(np.ndindex((3,) * 9))) - 1).reshape(-1, 3, 3)
+    metric = cell @ cell.T
+    same = np.abs(entries @ metric @ entries.transpose(0, 2, 1) - metric).max(axis=(1, 2))
+    yield from entries[same < 2 * CELL_TOLERANCE * np.sqrt(np.diag(metric).max())].astype(float)
 
 
 def _check_same_supercell(one: Defect, other: Defect, first: Path, second: Path) -> None:

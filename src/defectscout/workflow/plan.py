@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from defectscout.core.defect import Defect
+from defectscout.core.defect import Defect, Host
 from defectscout.core.progress import Progress
 from defectscout.hosts.settings import HostSettings
 from defectscout.relaxation.process import available_cores
@@ -115,6 +115,19 @@ class Plan:
         return scouting + serial + typical, scouting + serial + most
 
 
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Measured times of one force call, s; None for what is not used.
+
+    Attributes:
+        surrogate: of one structure, by the surrogate.
+        reference: on one core, by the reference.
+    """
+
+    surrogate: float | None
+    reference: float | None
+
+
 def plan(host: str, output: str | Path, settings: SearchSettings, progress: Progress) -> Plan:
     """Work out what `search` would do, timing one force call of each method.
 
@@ -127,11 +140,41 @@ def plan(host: str, output: str | Path, settings: SearchSettings, progress: Prog
     Raises:
         DefectscoutError: whatever `search` would raise before its first relaxation.
     """
-    from defectscout.sampling.sample import sample
-
     settings = settled(settings, source_of(host), Path(output), True, progress)
     prepared = read_host(host, settings)
     defects = make_defects(host, prepared, settings.defects, progress)
+    surrogate = load_checked_surrogate(settings, defects) if settings.strategy != "reference-only" else None
+    if surrogate is not None:
+        warn_of_unfamiliar(surrogate.info, prepared.formula, defects, settings, progress)
+    timings = measure(surrogate, defects, settings, progress)
+    return plan_of(prepared, defects, settings, timings, relaxes_host=not why_kept(host, settings))
+
+
+def measure(
+    surrogate: Surrogate | None, defects: Sequence[Defect], settings: SearchSettings, progress: Progress
+) -> Timings:
+    """Time one force call of each method on the first defect."""
+    progress.message("Timing one force call of each method.")
+    return Timings(
+        surrogate=_time_surrogate(surrogate, defects[0]) if surrogate is not None else None,
+        reference=_time_reference(defects, settings) if settings.reference.name != "none" else None,
+    )
+
+
+def plan_of(
+    host: Host, defects: Sequence[Defect], settings: SearchSettings, timings: Timings, relaxes_host: bool
+) -> Plan:
+    """What a search of these defects would do.
+
+    Args:
+        host: with its supercell.
+        defects: those that are searched.
+        settings: settled ones.
+        timings: of one force call.
+        relaxes_host: whether the host is relaxed first.
+    """
+    from defectscout.sampling.sample import sample
+
     plans = []
     for defect in defects:
         count = len(sample(defect, settings.sampling).structures)
@@ -144,23 +187,17 @@ def plan(host: str, output: str | Path, settings: SearchSettings, progress: Prog
                 candidates=_candidates(settings, count),
             )
         )
-    scouting = settings.strategy != "reference-only"
     rounds = _rounds(settings)
     has_reference = settings.reference.name != "none"
-    relaxes_host = not why_kept(host, settings)
-    surrogate = load_checked_surrogate(settings, defects) if scouting else None
-    if surrogate is not None:
-        warn_of_unfamiliar(surrogate.info, prepared.formula, defects, settings, progress)
-    progress.message("Timing one force call of each method.")
     return Plan(
-        formula=prepared.formula,
-        supercell_atoms=len(prepared.supercell),
+        formula=host.formula,
+        supercell_atoms=len(host.supercell),
         host_calls=_host_calls(settings.host) if relaxes_host else 0,
         defects=tuple(plans),
         surrogate_calls=rounds * sum(item.sampling for item in plans) * _scouting_steps(settings),
         reference_calls=_reference_calls(settings, plans) if has_reference else (0, 0),
-        surrogate_seconds=_time_surrogate(surrogate, defects[0]) if surrogate is not None else None,
-        reference_seconds=_time_reference(defects, settings) if has_reference else None,
+        surrogate_seconds=timings.surrogate,
+        reference_seconds=timings.reference,
         workers=settings.reference.workers or available_cores(),
         strategy=settings.strategy,
         rounds=rounds,

@@ -33,7 +33,7 @@ from defectscout.workflow.stages.candidates import DefectCandidates, choose_cand
 from defectscout.workflow.stages.defects import make_defects, prepare_defects
 from defectscout.workflow.stages.host import HostReport, prepare_host, read_host, why_kept
 from defectscout.workflow.stages.other_charges import check_charge_states, relax_borrowed
-from defectscout.workflow.stages.reference import electronic_states, relax_candidates
+from defectscout.workflow.stages.reference import candidate_steppers, electronic_states, relax_candidates
 from defectscout.workflow.stages.sampling import prepare_sampling
 from defectscout.workflow.stages.scout import (
     load_checked_surrogate,
@@ -173,9 +173,10 @@ def _run_calculations(campaign: Campaign, prepared: Prepared, until: Until, prog
     if campaign.settings.reference.name == "none":
         _write_inputs(campaign, defects, candidates, progress)
         return
-    relax_candidates(campaign, defects, candidates, progress)
+    steppers = candidate_steppers(campaign, defects)
+    relax_candidates(campaign, defects, candidates, progress, steppers)
     if campaign.settings.defects.cross_charges:
-        relax_borrowed(campaign, defects, candidates, progress)
+        relax_borrowed(campaign, defects, candidates, progress, steppers)
 
 
 def _learn(campaign: Campaign, prepared: Prepared, until: Until, progress: Progress) -> None:

@@ -157,6 +157,10 @@ def _toml_value(value: object) -> str:
         return f'"{escaped}"'
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, Settings):
+        value = value.model_dump()
+    if isinstance(value, Settings):
+        return _toml_value(value.model_dump())
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
     return repr(value)
@@ -182,12 +186,15 @@ def changed(old: SearchSettings, new: SearchSettings) -> list[str]:
     strategies = {old.strategy, new.strategy}
     idle = set(_OF_SCOUTING) if strategies == {"reference-only"} else set()
     if not strategies & {"learn", "auto"}:
-        idle |= {_OF_LEARNING, "refinement.corrected"}
+        idle.add(_OF_LEARNING)
+        if "scout" not in strategies or {old.refinement.optimiser, new.refinement.optimiser} == {"fire"}:
+            idle.add("refinement.corrected")
     return [
         name
         for name in after
         if before.get(name) != after[name]
         and name not in DOES_NOT_CHANGE_RESULTS
-        and not name.startswith("scouting.corrected.")  # nothing corrects a surrogate
+        and not name.startswith(("scouting.corrected.", "scouting.optimiser"))  # nothing corrects a surrogate
+        and (name != "refinement.optimiser" or "scout" in strategies)
         and not idle.intersection((name.split(".")[0], name.rpartition(".")[0]))
     ]

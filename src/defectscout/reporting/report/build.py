@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from defectscout.analysis.acceleration import Acceleration, acceleration, counterpart
+from defectscout.analysis.alloys import analyse_alloy
 from defectscout.analysis.distortions import energy_against_distortion
 from defectscout.analysis.elsewhere import beside_each_other
 from defectscout.analysis.lowerings import Lowerings, lowerings
@@ -21,9 +22,11 @@ from defectscout.reporting.analysis_tables import (
     lowering_share_table,
     motif_member_table,
 )
+from defectscout.reporting.report.alloys import Alloy, alloy_part
+from defectscout.reporting.report.baselines import baselines
 from defectscout.reporting.report.citations import citations
 from defectscout.reporting.report.costs import cost_sentences
-from defectscout.reporting.report.document import Plot, Report, Section
+from defectscout.reporting.report.document import AlloyPart, Plot, Report, Section
 from defectscout.reporting.report.methods import methods
 from defectscout.reporting.report.names import campaign_names, method_name, unique_keys
 from defectscout.reporting.report.overall import (
@@ -35,84 +38,124 @@ from defectscout.reporting.report.overall import (
     trend_plot,
 )
 from defectscout.reporting.report.plots import distortion_plot, ladder_plot, path_plots
+from defectscout.reporting.report.provenance import settings_of, versions
 from defectscout.reporting.report.sections import section
-from defectscout.reporting.table import Column, Table
+from defectscout.reporting.report.subject import Subject, missing
+from defectscout.reporting.table import Table
 from defectscout.reporting.wording import count, listed
+from defectscout.workflow.alloys.overview import AlloyOverview
 from defectscout.workflow.overview import DefectOverview, Overview
-from defectscout.workflow.settings import write_toml
-
-_NONE: Mapping[str, Overview] = MappingProxyType({})
 
 MOST_HOSTS_IN_TITLE = 4
 
+MOST_NAMED = 4
+"""Campaigns that are named one by one where a note is on several."""
+
 
 def build_report(
-    overviews: Sequence[Overview], reference_only: Mapping[str, Overview] = _NONE, with_map: bool = False
+    campaigns: Sequence[Overview],
+    reference_only: Sequence[Overview] = (),
+    studies: Sequence[AlloyOverview] = (),
+    coarse: Sequence[AlloyOverview] = (),
+    with_map: bool = False,
 ) -> Report:
-    """What is known of all defects of some campaigns.
+    """What is known of all defects of some campaigns, and of alloys.
 
     Args:
-        overviews: the campaigns, in the order in which they are to be shown.
-        reference_only: reference-only campaigns to compare with, by the formula of their host.
+        campaigns: those of no study, in the order in which they are to be shown.
+        reference_only: reference-only campaigns to compare with.
+        studies: of alloys, shown after the campaigns.
+        coarse: reference-only studies to compare with.
         with_map: draw the map of all structures, too, which takes a second for every few hundred structures.
 
     Raises:
-        CampaignError: without a campaign.
+        CampaignError: without a campaign that has come to its defects.
+        SettingsError: if two reference-only searches fit one campaign.
         MissingExtraError: with a map and without scikit-learn.
     """
-    if not overviews:
-        raise CampaignError("There is no campaign to report on. Give at least one campaign folder.")
-    overviews = beside_each_other(overviews, tuple(reference_only.values()))
-    names = campaign_names(overviews)
-    compared, notes = _comparable(overviews, reference_only)
-    costs, found = acceleration(overviews, compared), _together(overviews)
+    subject = Subject(tuple(campaigns), tuple(studies), tuple(reference_only), tuple(coarse))
+    if not subject.overviews:
+        raise CampaignError(_nothing(studies))
+    alone = [item for study in coarse for item in study.campaigns.values()]
+    overviews = beside_each_other(subject.overviews, (*reference_only, *alone))
+    names = campaign_names(overviews, studies)
+    compared, noted = baselines(overviews, names, (*reference_only, *alone))
+    alloys, unlike = _alloys(subject)
+    # In figures and tables over all defects campaigns of one host are told apart.
+    told = tuple(replace(overview, host=replace(overview.host, formula=name))
+                 for name, overview in zip(names, overviews, strict=True))  # fmt: skip
+    costs, found = acceleration(told, compared), _together(told)
     sections = tuple(_sections(overviews, names, compared))
+    parts = tuple(_parts(alloys, coarse))
+    notes = (
+        *_missing_notes(alloys, studies),
+        *_notes(overviews, names),
+        # Which supercells of coarse studies are compared with, and which are not, is said with the alloys.
+        *(note for folder, note in noted if not alloys or all(one.folder != folder for one in alone)),
+        *unlike,
+    )
     return Report(
-        title=_title(overviews),
+        title=_title(subject, alloys),
         subtitle=_subtitle(overviews),
-        status=_status(overviews),
-        finished=all(overview.finished for overview in overviews),
+        status=_status(subject),
+        finished=subject.finished,
         answers=tuple(item.answer for item in sections),
-        costs=cost_sentences(overviews, costs),
-        notes=(*_notes(overviews, names), *notes),
+        costs=cost_sentences(told, costs),
+        notes=tuple(dict.fromkeys(notes)),
         sections=sections,
-        plots=tuple(_plots(overviews, found, costs, with_map)),
+        plots=tuple(_plots(told, found, costs, with_map)),
         tables=tuple(_tables(overviews, found)),
-        methods=methods(overviews),
-        citations=citations(overviews),
-        settings=tuple((name, write_toml(one.settings)) for name, one in zip(names, overviews, strict=True)),
-        versions=_versions(overviews, names),
+        methods=methods(overviews, alloys),
+        citations=citations(overviews, studies),
+        settings=tuple(settings_of(subject, names, alloys)),
+        versions=versions(overviews, names),
+        alloys=parts,
     )
 
 
-def _comparable(
-    overviews: Sequence[Overview], reference_only: Mapping[str, Overview]
-) -> tuple[dict[str, Overview], list[str]]:
-    """Those reference-only campaigns that can be compared with, and why the others cannot."""
-    kept: dict[str, Overview] = {}
-    notes = []
-    for formula, baseline in reference_only.items():
-        same_host = [overview for overview in overviews if overview.formula == formula]
-        why = (
-            "it is no reference-only search"
-            if not baseline.is_reference_only
-            else f"no campaign here is on {formula}"
-            if not same_host
-            else "its reference is another one"
-            if any(one.settings.reference.name != baseline.settings.reference.name for one in same_host)
-            else "its supercell is another one"
-            if any(len(one.bulk) != len(baseline.bulk) for one in same_host)
-            else ""
-        )
-        if why:
-            notes.append(f"{baseline.folder} is not compared with: {why}.")
-            continue
-        kept[formula] = baseline
-        reasons = (counterpart(one, label, kept)[1] for one in same_host for label in one.defects)
-        notes += [f"{baseline.folder} is not compared with: {why}." for why in dict.fromkeys(reasons) if why]
-        if not baseline.finished:
-            notes.append(f"The reference-only search in {baseline.folder} has not ended: its minima are those so far.")
-    return kept, notes
+def _nothing(studies: Sequence[AlloyOverview]) -> str:
+    if not studies:
+        return "There is no campaign to report on. Give at least one campaign folder."
+    notes = " ".join(note for study in studies for note in study.notes)
+    return f"No supercell of {listed([str(study.folder) for study in studies])} has come to its defects yet. {notes}"
+
+
+def _alloys(subject: Subject) -> tuple[list[Alloy], list[str]]:
+    """Studies that have come to a defect, analysed, and why some coarse ones are compared with none of them."""
+    alloys: list[Alloy] = []
+    notes: list[str] = []
+    coarse = [study for study in subject.coarse if study.study.search.strategy == "reference-only"]
+    matched: list[AlloyOverview] = []
+    for study in subject.studies:
+        names = {item.name for item in study.study.supercells}
+        own = [one for one in coarse if names & {item.name for item in one.study.supercells}]
+        matched += own
+        with suppress(NothingFoundError):  # its notes say why
+            alloys.append(Alloy(study, analyse_alloy(study, own)))
+    if subject.studies:
+        for one in subject.coarse:
+            if one not in coarse:
+                notes.append(f"{one.folder} is not compared with: it is no reference-only search.")
+            elif one not in matched:
+                notes.append(f"{one.folder} is not compared with: it has none of the supercells that are shown here.")
+    return alloys, notes
+
+
+def _parts(alloys: Sequence[Alloy], coarse: Sequence[AlloyOverview]) -> Iterator[AlloyPart]:
+    keys = unique_keys([f"alloy-{alloy.found.title}" for alloy in alloys])
+    for key, alloy in zip(keys, alloys, strict=True):
+        names = {item.coarse.supercell for item in alloy.found.comparisons}
+        own = [one for one in coarse if names & set(one.campaigns)]
+        yield alloy_part(key, alloy, own)
+
+
+def _missing_notes(alloys: Sequence[Alloy], studies: Sequence[AlloyOverview]) -> Iterator[str]:
+    """Supercells that have not come to their defects, and what was not compared."""
+    found = {alloy.overview.folder: alloy for alloy in alloys}
+    for study in studies:
+        notes = found[study.folder].found.notes if study.folder in found else study.notes
+        for note in notes:
+            yield note if len(studies) == 1 else f"{study.folder.resolve().name}: {note}"
 
 
 def _sections(
@@ -123,8 +166,8 @@ def _sections(
     keys = unique_keys([f"{overview.formula}-{item.defect.label}" for _, overview, item in of])
     for key, (name, overview, item) in zip(keys, of, strict=True):
         baseline = None
-        if not overview.is_reference_only:
-            baseline, _ = counterpart(overview, item.defect.label, compared)
+        if name in compared and not overview.is_reference_only:
+            baseline, _ = counterpart(overview, item.defect.label, {overview.formula: compared[name]})
         yield section(name, key, overview, item, baseline, tuple(_defect_plots(key, overview, item, baseline)))
 
 
@@ -180,15 +223,13 @@ def _tables(overviews: Sequence[Overview], found: _Together | None) -> Iterator[
     yield element_table(element_coverage(overviews))
 
 
-def _hosts(overviews: Sequence[Overview]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(overview.formula for overview in overviews))
-
-
-def _title(overviews: Sequence[Overview]) -> str:
-    hosts = _hosts(overviews)
+def _title(subject: Subject, alloys: Sequence[Alloy]) -> str:
+    alone = subject.campaigns
+    hosts = tuple(dict.fromkeys((*(one.formula for one in alone), *(alloy.found.title for alloy in alloys))))
     where = listed(hosts) if len(hosts) <= MOST_HOSTS_IN_TITLE else f"{len(hosts)} hosts"
-    labels = {label for overview in overviews for label in overview.defects}
-    what = labels.pop() if len(labels) == 1 and len(hosts) == 1 else "Point defects"
+    kinds = {label for overview in alone for label in overview.defects}
+    kinds |= {site.kind for alloy in alloys for site in alloy.found.sites}
+    what = kinds.pop() if len(kinds) == 1 and len(hosts) == 1 else "Point defects"
     return f"{what} in {where}: structures and energies"
 
 
@@ -207,9 +248,22 @@ def _surrogate(overview: Overview) -> str:
     return f"{name} (tuned during the search)" if overview.settings.strategy == "learn" else name
 
 
-def _status(overviews: Sequence[Overview]) -> str:
-    items = [item for overview in overviews for item in overview.defects.values()]
+def _status(subject: Subject) -> str:
+    left = sum(missing(study) for study in subject.studies)
+    total = sum(len(study.study.supercells) for study in subject.studies)
+    status = _searches([item for overview in subject.overviews for item in overview.defects.values()], left == 0)
+    if not left:
+        return status
+    have = "has" if left == 1 else "have"
+    whose = "its" if left == 1 else "their"
+    return f"{status} {left} of {count(total, 'supercell')} {have} not come to {whose} defects."
+
+
+def _searches(items: Sequence[DefectOverview], is_all: bool) -> str:
     open_ones = sum(not item.finished for item in items)
+    if not open_ones and not is_all:
+        have = "search has" if len(items) == 1 else "searches have"
+        return f"The {have} ended in those supercells that have been begun."
     if not open_ones:
         return "The search has ended." if len(items) == 1 else f"The searches of all {len(items)} defects have ended."
     if len(items) == 1:
@@ -222,30 +276,13 @@ def _status(overviews: Sequence[Overview]) -> str:
 
 
 def _notes(overviews: Sequence[Overview], names: Sequence[str]) -> Iterator[str]:
+    """What must be said of campaigns; what is the same for several is said once."""
+    whose: dict[str, list[str]] = {}
     for overview, name in zip(overviews, names, strict=True):
         for note in (*(f"The host is not stable: {reason}" for reason in overview.host.unstable), *overview.notes):
-            yield note if len(overviews) == 1 else f"{name}: {note}"
-
-
-def _versions(overviews: Sequence[Overview], names: Sequence[str]) -> Table:
-    """One column for all campaigns where they agree, else one for each."""
-    known = [_provenance(overview) for overview in overviews]
-    if all(one == known[0] for one in known):
-        known, names = known[:1], ["version"]
-    rows = dict.fromkeys(name for one in known for name in one)
-    return Table(
-        "versions",
-        f"Versions that {count(len(overviews), 'campaign').replace('1 campaign', 'the campaign')} began with",
-        (Column("package", "package"), *(Column(name, f"version_{number}") for number, name in enumerate(names))),
-        tuple((row, *(one.get(row) for one in known)) for row in rows),
-    )
-
-
-def _provenance(overview: Overview) -> dict[str, str]:
-    found = dict(overview.packages)
-    if overview.surrogate is not None:
-        found["surrogate"] = f"{method_name(overview.surrogate.name)} ({overview.surrogate.package})"
-        found["surrogate weights"] = overview.surrogate.weights
-    if overview.reference is not None:
-        found["reference"] = f"{method_name(overview.reference.name)} ({overview.reference.package})"
-    return found
+            whose.setdefault(note, []).append(name)
+    for note, which in whose.items():
+        if len(which) == len(overviews):
+            yield note
+        else:
+            yield f"{listed(which) if len(which) <= MOST_NAMED else f'{len(which)} campaigns'}: {note}"

@@ -6,21 +6,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from defectscout.reporting.report import works
+from defectscout.reporting.report.alloys import lattice_of
 from defectscout.reporting.report.campaign_facts import asked, collected, items, learned, reference_answered, scouted
 from defectscout.reporting.report.document import Citation
 from defectscout.reporting.report.methods_words import family_name, reference_name
 from defectscout.reporting.report.works import Work
 from defectscout.sampling.labels import energy_key
 from defectscout.surrogates.base import SurrogateInfo
+from defectscout.workflow.alloys.overview import AlloyOverview
 from defectscout.workflow.overview import Overview
 
 _MATGL = ("m3gnet", "tensornet")
 
 
-def citations(overviews: Sequence[Overview]) -> tuple[Citation, ...]:
-    """Works to cite, each once, with everything that it was used for."""
+def citations(overviews: Sequence[Overview], studies: Sequence[AlloyOverview] = ()) -> tuple[Citation, ...]:
+    """Works to cite, each once, with everything that it was used for.
+
+    Args:
+        overviews: the campaigns, those of studies among them.
+        studies: of alloys.
+    """
     uses: dict[str, tuple[Work, list[str]]] = {}
-    for work, why in _used(overviews):
+    for work, why in (*_used(overviews), *_alloyed(studies)):
         known = uses.setdefault(work.key, (work, []))[1]
         if why not in known:
             known.append(why)
@@ -39,6 +46,9 @@ def _used(overviews: Sequence[Overview]) -> Iterator[tuple[Work, str]]:
     if scouted(overviews):
         yield works.PAPER, "searching defect structures with a machine-learned surrogate"
     labels = {structure.label for item in items(overviews) for structure in item.sampling}
+    if any(overview.settings.sampling.pairs for overview in overviews):
+        yield works.PAPER, "bond distortions of every pair of neighbours"
+        yield works.STRUCTURE_SEARCH, "sampling structures: bond distortions and rattling"
     if any(isinstance(energy_key(label), float) for label in labels):
         yield works.STRUCTURE_SEARCH, "sampling structures: bond distortions and rattling"
         yield works.SHAKENBREAK, "making the sampling structures"
@@ -53,6 +63,15 @@ def _used(overviews: Sequence[Overview]) -> Iterator[tuple[Work, str]]:
     for overview in overviews:
         yield from _surrogate(overview)
         yield from _reference(overview)
+
+
+def _alloyed(studies: Sequence[AlloyOverview]) -> Iterator[tuple[Work, str]]:
+    for study in studies:
+        if lattice_of(study.study) != "surrogate":
+            yield works.VEGARD, "lattices of alloys between those of their end members"
+        if study.study.alloy.arrangement == "sqs":
+            yield works.SQS, "supercells of alloys"
+            yield works.SQSGENERATOR, "special quasirandom structures"
 
 
 def _relaxed(overviews: Sequence[Overview]) -> Iterator[tuple[Work, str]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from defectscout.analysis.acceleration import Acceleration, TimeRow
 from defectscout.reporting.wording import count, duration
 from defectscout.workflow.overview import Overview
+
+MOST_NAMED: Final = 5
+"""Searches that missed a ground state and are told of one by one."""
 
 
 def cost_sentences(overviews: Sequence[Overview], found: Acceleration) -> tuple[str, ...]:
@@ -17,7 +21,7 @@ def cost_sentences(overviews: Sequence[Overview], found: Acceleration) -> tuple[
         overviews: the campaigns.
         found: their funnels and times.
     """
-    return (*_spent(overviews), *_compared(found.times), *_wall(overviews))
+    return (*_spent(overviews), *_compared(found.times), *_missed(found.times), *_open(found.times), *_wall(overviews))
 
 
 def _spent(overviews: Sequence[Overview]) -> Iterator[str]:
@@ -62,12 +66,25 @@ def _compared(times: Sequence[TimeRow]) -> Iterator[str]:
             f"By estimate only, for no such search was run: relaxing every sampling structure of {of} with the "
             f"reference would take about {alone} force calls, against {spent} here."
         )
-    for row in times:
-        if row.missed_by is not None:
-            yield (
-                f"A search of {row.defect} in {row.host} saved nothing with its {count(row.calls, 'force call')}: the "
-                f"ground state of the reference-only search is {row.missed_by:.2f} eV lower."
-            )
+
+
+def _missed(times: Sequence[TimeRow]) -> Iterator[str]:
+    missed = [(row, row.missed_by) for row in times if row.missed_by is not None]
+    if len(missed) > MOST_NAMED:
+        by, calls = [lower for _, lower in missed], sum(row.calls for row, _ in missed)
+        yield (
+            f"{len(missed)} searches saved nothing with their {count(calls, 'force call')}: "
+            f"the ground states of the reference-only searches are {min(by):.2f} to {max(by):.2f} eV lower."
+        )
+        return
+    for row, lower in missed:
+        yield (
+            f"A search of {row.defect} in {row.host} saved nothing with its {count(row.calls, 'force call')}: the "
+            f"ground state of the reference-only search is {lower:.2f} eV lower."
+        )
+
+
+def _open(times: Sequence[TimeRow]) -> Iterator[str]:
     open_ones = sum(not row.finished for row in times)
     if open_ones:
         have = "has" if open_ones == 1 else "have"

@@ -136,6 +136,29 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AlloyPart:
+    """One study of an alloy.
+
+    Attributes:
+        key: unique in the report, fit for an anchor.
+        title: the alloy, such as `Cd(Te,Se)`.
+        kinds: labels of defects without their sites, such as `v_Cd_0`.
+        facts: name and value of what was asked for: parent crystal, mixed sublattices, arrangement, lattice, sites.
+        supercells: one row for each.
+        tables: results by site, by environment, and beside a coarse search.
+        plots: formation energies and bonds by environment, and a coarse search beside the fine one.
+    """
+
+    key: str
+    title: str
+    kinds: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    supercells: Table
+    tables: tuple[Table, ...]
+    plots: tuple[Plot, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Report:
     """Everything a report says, in the order in which it says it.
 
@@ -154,6 +177,7 @@ class Report:
         citations: of all methods used.
         settings: name of a campaign and its settings as TOML.
         versions: packages.
+        alloys: one for each study of an alloy, shown before the sections.
     """
 
     title: str
@@ -170,3 +194,4 @@ class Report:
     citations: tuple[Citation, ...]
     settings: tuple[tuple[str, str], ...]
     versions: Table
+    alloys: tuple[AlloyPart, ...] = ()

@@ -94,7 +94,9 @@ def html_report(report: Report, live: str | None = None) -> str:
         typesetter,
     )
 
-    names = typesetter({answer.defect for answer in report.answers}, {answer.host for answer in report.answers})
+    labels = {answer.defect for answer in report.answers} | {kind for alloy in report.alloys for kind in alloy.kinds}
+    # Behind a host's formula stands what tells campaigns of one host apart.
+    names = typesetter(labels, {answer.host.partition(" (")[0] for answer in report.answers})
     filters: dict[str, Callable[..., object]] = {
         "prose": names.prose,
         "defect": defect_markup,

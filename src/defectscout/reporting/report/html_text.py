@@ -51,10 +51,12 @@ def defect_markup(label: str) -> Markup:
 
 
 def formula_markup(formula: str) -> Markup:
-    """A formula with its numbers as subscripts; any other name as it stands."""
-    if not _FORMULA.fullmatch(formula):
+    """A formula with its numbers as subscripts, and what stands behind it to tell hosts apart; any other name as it
+    stands."""
+    name, blank, behind = formula.partition(" (")
+    if not _FORMULA.fullmatch(name):
         return escape(formula)
-    return Markup(_DIGITS.sub(lambda match: f"<sub>{match[0]}</sub>", str(escape(formula))))
+    return Markup(_DIGITS.sub(lambda match: f"<sub>{match[0]}</sub>", str(escape(name)))) + escape(blank + behind)
 
 
 @dataclass(frozen=True, slots=True)

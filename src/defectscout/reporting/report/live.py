@@ -6,25 +6,37 @@ import hashlib
 import html
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from defectscout.analysis.acceleration import one_for_each_host
 from defectscout.core.errors import DefectscoutError
 from defectscout.reporting.report.build import build_report
 from defectscout.reporting.report.html import html_report
 from defectscout.reporting.report.names import campaign_names
 from defectscout.reporting.report.sections import status
-from defectscout.workflow.campaign import LOG_NAME, RECORD_NAME
-from defectscout.workflow.overview import Overview, read_overview
+from defectscout.reporting.report.subject import (
+    Subject,
+    campaigns_in,
+    end_members_in,
+    files_of,
+    missing,
+    read_subject,
+)
+from defectscout.reporting.wording import count
+from defectscout.workflow.alloys.study import MANIFEST_NAME, is_study
+from defectscout.workflow.campaign import LOG_NAME
 
 PROGRESS_PATH: Final = "/progress.json"
 
 MOST_LINES: Final = 5
 """Searches that are told about one by one."""
+
+MOST_LOGS: Final = 2
+"""Supercells of a study whose logs are told of."""
 
 PATIENCE: Final = 4.0
 """Campaigns are read again after this many times as long as reading them took: the search needs the core, too."""
@@ -42,14 +54,12 @@ class Reading:
 
     Attributes:
         version: of what lay on the disk.
-        overviews: the campaigns; empty if they could not be read.
-        reference_only: those to compare with, by formula.
+        subject: the campaigns; empty if they could not be read.
         problem: why there is nothing to show; empty if there is something.
     """
 
     version: str
-    overviews: tuple[Overview, ...]
-    reference_only: Mapping[str, Overview]
+    subject: Subject
     problem: str = ""
 
 
@@ -58,8 +68,8 @@ class LiveReport:
     """Reads campaigns when they have changed, and writes their page and progress.
 
     Attributes:
-        folders: of the campaigns.
-        reference_only: folders of reference-only campaigns to compare with.
+        folders: of the campaigns, or of studies of alloys.
+        reference_only: folders of reference-only campaigns, or studies, to compare with.
         clock: tells the time, seconds.
     """
 
@@ -83,10 +93,10 @@ class LiveReport:
         """How far the searches are, as JSON: `version`, `finished`, `lines`."""
         with self._lock:
             reading = self._read(at_once=False)
-        finished = bool(reading.overviews) and all(overview.finished for overview in reading.overviews)
-        lines = [reading.problem] if reading.problem else list(_lines(reading.overviews))
-        lines += _log_lines([folder for folder in self.folders if not _ended(folder, reading.overviews)])
-        return json.dumps({"version": reading.version, "finished": finished, "lines": lines}, ensure_ascii=False)
+        lines = [reading.problem] if reading.problem else list(_lines(reading.subject))
+        lines += _log_lines(_running(self.folders, reading.subject))
+        told = {"version": reading.version, "finished": reading.subject.finished, "lines": lines}
+        return json.dumps(told, ensure_ascii=False)
 
     def _read(self, at_once: bool) -> Reading:
         known, version = self._reading, version_of([*self.folders, *self.reference_only])
@@ -100,44 +110,37 @@ class LiveReport:
 
 
 def version_of(folders: Sequence[Path]) -> str:
-    """Changes when a campaign's record does: a digest of times and sizes of its files."""
+    """Changes when the record of a campaign does, alone or in a study: a digest of times and sizes of its files."""
     digest = hashlib.sha256()
-    for folder in folders:
-        for name in (RECORD_NAME, f"{RECORD_NAME}-wal"):
-            try:
-                found = (folder / name).stat()
-                digest.update(f"{folder / name} {found.st_mtime_ns} {found.st_size}\n".encode())
-            except OSError:
-                digest.update(f"{folder / name} is not there\n".encode())
+    for path in (path for folder in folders for path in _files(folder)):
+        try:
+            found = path.stat()
+            digest.update(f"{path} {found.st_mtime_ns} {found.st_size}\n".encode())
+        except OSError:
+            digest.update(f"{path} is not there\n".encode())
     return digest.hexdigest()[:16]
 
 
-def read_campaigns(
-    folders: Sequence[Path], reference_only: Sequence[Path]
-) -> tuple[tuple[Overview, ...], dict[str, Overview]]:
-    """Campaigns, and reference-only ones by the formula of their host.
-
-    Raises:
-        CampaignError: see `read_overview`.
-        SettingsError: if two reference-only ones are of one host.
-    """
-    baselines = one_for_each_host([read_overview(folder) for folder in reference_only])
-    return tuple(read_overview(folder) for folder in folders), baselines
+def _files(folder: Path) -> Sequence[Path]:
+    try:
+        return files_of(folder)
+    except DefectscoutError:
+        return (folder / MANIFEST_NAME,)  # reading it says what is wrong
 
 
 def _reading(version: str, folders: Sequence[Path], reference_only: Sequence[Path]) -> Reading:
     try:
-        overviews, baselines = read_campaigns(folders, reference_only)
+        return Reading(version, read_subject(folders, reference_only))
     except DefectscoutError as error:
-        return Reading(version, (), {}, str(error))
-    return Reading(version, overviews, baselines)
+        return Reading(version, Subject(), str(error))
 
 
 def _page_of(reading: Reading) -> str:
     if reading.problem:
         return _waiting_page(reading.problem)
     try:
-        report = build_report(reading.overviews, reading.reference_only)
+        subject = reading.subject
+        report = build_report(subject.campaigns, subject.reference_only, subject.studies, subject.coarse)
         return html_report(report, live=f"{PROGRESS_PATH}#{reading.version}")
     except DefectscoutError as error:
         return _waiting_page(str(error))
@@ -154,10 +157,11 @@ def _waiting_page(problem: str) -> str:
     )
 
 
-def _lines(overviews: Sequence[Overview]) -> Iterator[str]:
+def _lines(subject: Subject) -> Iterator[str]:
+    overviews = subject.overviews
     items = [
         (name, overview, item)
-        for name, overview in zip(campaign_names(overviews), overviews, strict=True)
+        for name, overview in zip(campaign_names(overviews, subject.studies), overviews, strict=True)
         for item in overview.defects.values()
     ]
     open_ones = [entry for entry in items if not entry[2].finished]
@@ -171,10 +175,33 @@ def _lines(overviews: Sequence[Overview]) -> Iterator[str]:
         )
     if len(open_ones) > MOST_LINES:
         yield f"and {len(open_ones) - MOST_LINES} more"
+    for study in subject.studies:
+        left = missing(study)
+        if left:
+            have, whose = ("has", "its") if left == 1 else ("have", "their")
+            yield f"{left} of {count(len(study.study.supercells), 'supercell')} {have} not come to {whose} defects"
 
 
-def _ended(folder: Path, overviews: Sequence[Overview]) -> bool:
-    return any(overview.folder == folder and overview.finished for overview in overviews)
+def _running(folders: Sequence[Path], subject: Subject) -> list[Path]:
+    """Folders of searches that have not ended; of a study those that were written to last."""
+    ended = {overview.folder for overview in subject.overviews if overview.finished}
+    found: list[Path] = []
+    for folder in folders:
+        if not is_study(folder):
+            found += [folder] if folder not in ended else []
+            continue
+        with suppress(DefectscoutError):  # the page says what is wrong
+            begun = campaigns_in(folder)
+            going = [one for one in begun if one not in ended] or ([] if begun else list(end_members_in(folder)))
+            found += sorted(going, key=_last_written, reverse=True)[:MOST_LOGS]
+    return found
+
+
+def _last_written(folder: Path) -> float:
+    try:
+        return (folder / LOG_NAME).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _log_lines(folders: Sequence[Path]) -> Iterator[str]:

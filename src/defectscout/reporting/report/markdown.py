@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from defectscout.reporting.report.answers import answers_table
-from defectscout.reporting.report.document import Citation, Model, Plot, Report, Section
+from defectscout.reporting.report.document import AlloyPart, Citation, Model, Plot, Report, Section
 from defectscout.reporting.table import Column, Table, markdown_text
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|])")
@@ -22,6 +22,7 @@ def markdown_report(report: Report) -> str:
         markdown_text(answers_table(report.answers)),
         _bullets(report.costs),
         *(["### To be noted", _bullets(report.notes)] if report.notes else []),
+        *(block for alloy in report.alloys for block in _alloy(alloy)),
         *(block for section in report.sections for block in _section(section)),
     ]
     if report.plots or report.tables:
@@ -34,6 +35,13 @@ def markdown_report(report: Report) -> str:
     blocks += [block for name, text in report.settings for block in (f"### {_plain(name)}", _code(text, "toml"))]
     blocks += ["## Versions", markdown_text(report.versions)]
     return "\n\n".join(block.strip("\n") for block in blocks if block.strip()) + "\n"
+
+
+def _alloy(alloy: AlloyPart) -> Iterator[str]:
+    yield f"## The alloy {_plain(alloy.title)}"
+    yield _bullets([f"{name}: {value}" for name, value in alloy.facts])
+    for table in (alloy.supercells, *alloy.tables):  # they say all that the figures show
+        yield from _table(table)
 
 
 def _section(section: Section) -> Iterator[str]:

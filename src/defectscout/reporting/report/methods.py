@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from defectscout.core.defect import UNPERTURBED
 from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.reporting.report.alloys import Alloy
 from defectscout.reporting.report.campaign_facts import (
     asked,
     collected,
@@ -17,6 +18,14 @@ from defectscout.reporting.report.campaign_facts import (
     reference_answered,
     same_ways,
     scouted,
+)
+from defectscout.reporting.report.methods_alloys import (
+    change_from_law,
+    group_of,
+    lattice_sentences,
+    left_sentences,
+    site_sentences,
+    supercell_sentences,
 )
 from defectscout.reporting.report.methods_learning import learning
 from defectscout.reporting.report.methods_words import (
@@ -35,15 +44,34 @@ MOST_NAMED = 12
 """Defects that are listed one by one."""
 
 
-def methods(overviews: Sequence[Overview]) -> tuple[str, ...]:
-    """Paragraphs for each way of searching among the campaigns."""
-    return tuple(paragraph for group in same_ways(overviews) for paragraph in _paragraphs(group))
+def methods(overviews: Sequence[Overview], alloys: Sequence[Alloy] = ()) -> tuple[str, ...]:
+    """Paragraphs for each way of searching among the campaigns, and for each study of an alloy.
+
+    Args:
+        overviews: the campaigns, those of studies among them.
+        alloys: the studies.
+    """
+    of_studies = {one.folder for alloy in alloys for one in alloy.overview.campaigns.values()}
+    alone = [one for one in overviews if one.folder not in of_studies]
+    groups: list[tuple[list[Overview], Alloy | None]] = [(group, None) for group in same_ways(alone)]
+    groups += [(group_of(alloy), alloy) for alloy in alloys]
+    return tuple(paragraph for group, alloy in groups for paragraph in _paragraphs(group, alloy))
 
 
-def _paragraphs(group: Sequence[Overview]) -> Iterator[str]:
+def _paragraphs(group: Sequence[Overview], alloy: Alloy | None) -> Iterator[str]:
+    made = [*supercell_sentences(alloy), *lattice_sentences(alloy, group)] if alloy is not None else []
+    sites = list(site_sentences(alloy)) if alloy is not None else []
+    left = list(left_sentences(alloy)) if alloy is not None else []
     for sentences in (
-        [*_unfinished(group), *_hosts(group), *_supercells(group), *_host_relaxation(group)],
-        [*_defects(group), *_sampling(group)],
+        [
+            *_unfinished(group),
+            *left,
+            *_hosts(group, alloy),
+            *made,
+            *_supercells(group, alloy),
+            *_host_relaxation(group, alloy),
+        ],
+        [*sites, *_defects(group, alloy), *_sampling(group)],
         [*_scouting(group), *_minima(group)],
         learning(group),
         [*_reference(group), *_corrections(group)],
@@ -66,7 +94,7 @@ def _unfinished(group: Sequence[Overview]) -> Iterator[str]:
         yield f"[Not final: the {searches} for {which} {had} not ended when this was written.]"
 
 
-def _hosts(group: Sequence[Overview]) -> Iterator[str]:
+def _hosts(group: Sequence[Overview], alloy: Alloy | None) -> Iterator[str]:
     first = group[0]
     tuned = (
         "by relaxing distorted structures with a machine-learned force field that was tuned, between rounds, on the "
@@ -81,10 +109,19 @@ def _hosts(group: Sequence[Overview]) -> Iterator[str]:
     if first.settings.strategy == "scout" and not (asked(group) or collected(group)):
         by = "by relaxing distorted structures with a machine-learned force field"
     hosts = dict.fromkeys(f"{overview.formula} (space group {overview.host.space_group})" for overview in group)
-    yield f"The structures of point defects in {listed(list(hosts))} were searched {by}."
+    where = listed(list(hosts)) if alloy is None else f"the alloy {alloy.found.title}"
+    yield f"The structures of point defects in {where} were searched {by}."
 
 
-def _supercells(group: Sequence[Overview]) -> Iterator[str]:
+def _supercells(group: Sequence[Overview], alloy: Alloy | None) -> Iterator[str]:
+    if alloy is not None:
+        atoms = span([one.host.supercell_atoms for one in group])
+        least = min(one.host.image_distance for one in group)
+        yield (
+            f"A pristine supercell holds {atoms} atoms, with at least {least:.1f} Å between periodic images of a "
+            "defect."
+        )
+        return
     one_by_one = dict.fromkeys(
         f"{overview.formula} {overview.host.supercell_atoms} atoms and {overview.host.image_distance:.1f} Å"
         for overview in group
@@ -102,10 +139,10 @@ def _supercells(group: Sequence[Overview]) -> Iterator[str]:
         )
 
 
-def _host_relaxation(group: Sequence[Overview]) -> Iterator[str]:
+def _host_relaxation(group: Sequence[Overview], alloy: Alloy | None) -> Iterator[str]:
     kept = [overview for overview in group if overview.host.kept]
     relaxed = [overview for overview in group if not overview.host.kept and overview.host.evaluations]
-    if kept:
+    if kept and alloy is None:
         where = "" if len(kept) == len(group) else f" of {listed([one.formula for one in kept])}"
         yield f"Lattice and atomic positions of the host{where} were used as given."
     if relaxed:
@@ -114,13 +151,14 @@ def _host_relaxation(group: Sequence[Overview]) -> Iterator[str]:
             " as a supercell" if any(one.reference is not None and one.reference.gamma_only for one in relaxed) else ""
         )
         where = "" if len(relaxed) == len(group) else f" of {listed([one.formula for one in relaxed])}"
-        known = [one for one in relaxed if one.host.length_changes]
-        changes = listed(list(dict.fromkeys(_length_changes(overview, len(group) > 1) for overview in known)))
-        changed = f"; lattice parameters changed by {changes}" if known else ""
+        subject = f"the host{where}" if alloy is None else "each supercell"
+        what, stress = "Lattice and atomic positions", f" and no stress component {number(settings.smax)} GPa"
+        if settings.fixed_cell:
+            what, stress = "Atomic positions", ", in a fixed cell"
         yield (
-            f"Lattice and atomic positions of the host{where} were relaxed with the reference{cell}, with the symmetry "
-            f"kept (L-BFGS), until no force exceeded {number(settings.fmax)} eV/Å and no stress component "
-            f"{number(settings.smax)} GPa, or for at most {settings.max_steps} steps{changed}."
+            f"{what} of {subject} were relaxed with the reference{cell}, with the symmetry kept (L-BFGS), until no "
+            f"force exceeded {number(settings.fmax)} eV/Å{stress}, or for at most {settings.max_steps} steps"
+            f"{'' if settings.fixed_cell else _changes(relaxed, group, alloy)}."
         )
     tested = [overview for overview in group if overview.host.energy_gain is not None]
     if tested:
@@ -141,18 +179,32 @@ def _host_relaxation(group: Sequence[Overview]) -> Iterator[str]:
             )
 
 
+def _changes(relaxed: Sequence[Overview], group: Sequence[Overview], alloy: Alloy | None) -> str:
+    known = [one for one in relaxed if one.host.length_changes]
+    if not known:
+        return ""
+    if alloy is not None:
+        return f"; lattice parameters differ from Vegard's law by {change_from_law(known)}"
+    changes = listed(list(dict.fromkeys(_length_changes(overview, len(group) > 1) for overview in known)))
+    return f"; lattice parameters changed by {changes}"
+
+
 def _length_changes(overview: Overview, several: bool) -> str:
     changes = dict.fromkeys(signed(100 * change, 1) for change in overview.host.length_changes)
     text = f"{' / '.join(changes)} %"
     return f"{text} ({overview.formula})" if several else text
 
 
-def _defects(group: Sequence[Overview]) -> Iterator[str]:
+def _defects(group: Sequence[Overview], alloy: Alloy | None) -> Iterator[str]:
     of = [(overview, item.defect) for overview in group for item in overview.defects.values()]
     made_elsewhere = all(overview.source.endswith((".json", ".json.gz")) for overview in group)
     how = (
         "Defects were taken as made elsewhere with doped"
         if made_elsewhere
+        else "They were set up with doped"
+        if alloy is not None
+        else "Defects were set up with doped at sites that were named"
+        if all(overview.settings.defects.sites for overview in group)
         else "Symmetry-inequivalent defects were generated with doped"
     )
     if len(of) <= MOST_NAMED:
@@ -202,7 +254,10 @@ def _sampling(group: Sequence[Overview]) -> Iterator[str]:
     with_ = "" if settings.pairs else " with ShakeNBreak"
     yield f"For each defect {span(sizes)} sampling structures were made{with_}: {listed(parts)}.{rattled}"
     if settings.pairs:
-        yield "Distortions follow ShakeNBreak, for every pair of neighbours in turn."
+        yield (
+            "Bonds were distorted as in ShakeNBreak, but those of two neighbours at a time, so that each pair may form "
+            "a bond, whatever its elements."
+        )
     if group[0].settings.defects.cross_charges:
         yield "Minima found in one charge state of a defect were tried in its other charge states as well."
 
@@ -213,11 +268,12 @@ def _distortions(group: Sequence[Overview], labels: set[str]) -> Iterator[str]:
     pairs = sorted({float(str(key).partition("%")[0]) for label, key in keys.items()
                     if isinstance(key, str) and "%_from_" in key and "-" in str(key).partition("_from_")[2]
                     and group[0].settings.sampling.pairs})  # fmt: skip
-    for values, what in ((percent, "neighbours of the site"), (pairs, "every pair of neighbours of the site in turn")):
+    neighbours = ("the neighbours of the site", "every pair of neighbours of the site in turn")
+    for values, what in zip((percent, pairs), neighbours, strict=True):
         if len(values) == 1:
-            yield f"a bond distortion of {signed(values[0])} % of the {what}"
+            yield f"a bond distortion of {signed(values[0])} % of {what}"
         elif values:
-            yield f"bond distortions of the {what} ({len(values)} from {signed(values[0])} % to {signed(values[-1])} %)"
+            yield f"bond distortions of {what} ({len(values)} from {signed(values[0])} % to {signed(values[-1])} %)"
 
 
 def _scouting(group: Sequence[Overview]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from defectscout.core.frames import FloatArray
-from defectscout.reporting.report.document import Answer, Model, Plot, Report, Section
+from defectscout.reporting.report.document import AlloyPart, Answer, Model, Plot, Report, Section
 from defectscout.reporting.table import Table, records
 
 DECIMALS = 8
@@ -57,6 +57,7 @@ def report_data(report: Report) -> dict[str, Any]:
         "answers": [asdict(answer) for answer in report.answers],
         "costs": report.costs,
         "notes": report.notes,
+        "alloys": [_alloy(alloy) for alloy in report.alloys],
         "sections": [_section(section) for section in report.sections],
         "plots": [_plot(plot) for plot in report.plots],
         "tables": [_table(table) for table in report.tables],
@@ -86,6 +87,18 @@ def script_json(data: object) -> str:
         .replace("\u2028", "\\u2028")
         .replace("\u2029", "\\u2029")
     )
+
+
+def _alloy(alloy: AlloyPart) -> dict[str, Any]:
+    return {
+        "key": alloy.key,
+        "title": alloy.title,
+        "defects": alloy.kinds,
+        "facts": [{"name": name, "value": value} for name, value in alloy.facts],
+        "supercells": _table(alloy.supercells),
+        "tables": [_table(table) for table in alloy.tables],
+        "plots": [_plot(plot) for plot in alloy.plots],
+    }
 
 
 def _section(section: Section) -> dict[str, Any]:

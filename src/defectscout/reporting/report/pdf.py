@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from defectscout.core.errors import MissingExtraError
 from defectscout.reporting.report.answers import answers_table
-from defectscout.reporting.report.document import Plot, Report, Section
+from defectscout.reporting.report.document import AlloyPart, Plot, Report, Section
 from defectscout.reporting.report.drawings import drawing
 from defectscout.reporting.report.pdf_parts import FONT, flow_table, image, paragraph, register_fonts, styles
 from defectscout.reporting.report.pictures import pictures
-from defectscout.reporting.table import Table
+from defectscout.reporting.table import Table, without
 
 POINTS: Final = 72.0
 """In an inch."""
@@ -26,6 +26,11 @@ HALF: Final = 3.45
 
 MOST_PICTURES: Final = 6
 """Structures of one defect that are drawn."""
+
+_TOO_WIDE: Final = (
+    "share_percent", "surrogate_minima", "motif", "point_group", "less_pristine_eV", "fine_surrogate_minima",
+)  # fmt: skip
+"""Columns on sites of an alloy that a page has no room for."""
 
 Flowables = list[Any]
 
@@ -81,6 +86,9 @@ class _Writer:
         from reportlab.platypus import PageBreak
 
         yield from self._opening()
+        for alloy in self.report.alloys:
+            yield PageBreak()
+            yield from self._alloy(alloy)
         for section in self.report.sections:
             yield PageBreak()
             yield from self._section(section)
@@ -100,12 +108,24 @@ class _Writer:
         yield paragraph(report.title, self.styles["title"])
         yield paragraph(f"{report.subtitle}.", self.styles["body"])
         yield paragraph(report.status, self.styles["body" if report.finished else "strong"])
-        yield paragraph("The answer", self.styles["h1"])
+        yield paragraph("The answer", self.styles["opening"])
         yield from flow_table(answers_table(report.answers), self.width, self.styles)
         yield from self._bullets(report.costs)
         if report.notes:
             yield paragraph("To be noted", self.styles["h2"])
             yield from self._bullets(report.notes)
+
+    def _alloy(self, alloy: AlloyPart) -> Iterator[Any]:
+        yield from self._heading(f"The alloy {alloy.title}", 0)
+        yield from self._bullets(tuple(f"{name}: {value}" for name, value in alloy.facts))
+        yield from self._table(alloy.supercells)
+        for plot in alloy.plots:
+            yield from self._plot(plot, with_table=False)  # the tables below say all that it shows
+        for table in alloy.tables:
+            shown = without(table, *_TOO_WIDE)
+            yield from self._table(shown)
+            if len(shown.columns) < len(table.columns):
+                yield paragraph("The other formats of this report have more columns of it.", self.styles["small"])
 
     def _section(self, section: Section) -> Iterator[Any]:
         found = section.answer

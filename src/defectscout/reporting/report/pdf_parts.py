@@ -60,6 +60,9 @@ def styles() -> dict[str, Any]:
         "title": ParagraphStyle("title", body, fontName=BOLD, fontSize=18, leading=23, spaceAfter=4),
         "h1": ParagraphStyle("h1", body, fontName=BOLD, fontSize=13, leading=17, spaceBefore=10, spaceAfter=4,
                              textColor=HexColor(ACCENT), keepWithNext=1),
+        # Before a table that is longer than a page: kept with it, it would leave the page before empty.
+        "opening": ParagraphStyle("opening", body, fontName=BOLD, fontSize=13, leading=17, spaceBefore=10, spaceAfter=4,
+                                  textColor=HexColor(ACCENT)),
         "h2": ParagraphStyle("h2", body, fontName=BOLD, fontSize=10, leading=13, spaceBefore=7, spaceAfter=3,
                              keepWithNext=1),
         "strong": ParagraphStyle("strong", body, fontName=BOLD),

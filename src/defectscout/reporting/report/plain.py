@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from defectscout.reporting.report.document import Answer, Citation, Model, Plot, Report, Section
+from defectscout.reporting.report.document import AlloyPart, Answer, Citation, Model, Plot, Report, Section
 from defectscout.reporting.table import Table, records
 
 FORMAT: Final = 1
@@ -27,6 +27,7 @@ def json_report(report: Report) -> str:
         "answers": [_answer(item) for item in report.answers],
         "costs": list(report.costs),
         "notes": list(report.notes),
+        "alloys": [_alloy(item) for item in report.alloys],
         "sections": [_section(item) for item in report.sections],
         "plots": [_plot(item) for item in report.plots],
         "tables": [_table(item) for item in report.tables],
@@ -50,6 +51,18 @@ def _answer(item: Answer) -> dict[str, Any]:
         "lowering_eV": item.lowering,
         "reference_force_calls": item.calls,
         "share_saved": item.saved,
+    }
+
+
+def _alloy(item: AlloyPart) -> dict[str, Any]:
+    return {
+        "key": item.key,
+        "title": item.title,
+        "defects": item.kinds,
+        "facts": [{"name": name, "value": value} for name, value in item.facts],
+        "supercells": _table(item.supercells),
+        "tables": [_table(table) for table in item.tables],
+        "plots": [_plot(plot) for plot in item.plots],
     }
 
 

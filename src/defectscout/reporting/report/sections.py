@@ -88,7 +88,7 @@ def sentence(overview: Overview, item: DefectOverview, names: Sequence[str]) -> 
     parts = [name]
     if ground.minimum.new_bonds:
         parts.append(f"new bonds {lengths_text(ground)}")
-    if f"({symmetry})" not in name:
+    if f"({symmetry})" not in name and symmetry != "C1":  # in an alloy there is no symmetry to lose
         parts.append(f"point group {symmetry}")
     parts.append(_lowering(ground))
     if not ground.minimum.converged:

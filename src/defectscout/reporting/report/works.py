@@ -171,6 +171,21 @@ MACE_FOUNDATION: Final = Work(
     "A foundation model for atomistic materials chemistry",
     "arXiv", 2024, "10.48550/arXiv.2401.00096",
 )  # fmt: skip
+VEGARD: Final = Work(
+    "Vegard1921", ("Vegard, Lars",),
+    "Die Konstitution der Mischkristalle und die Raumfüllung der Atome",
+    "Zeitschrift für Physik", 1921, "10.1007/BF01349680", "5", "17-26",
+)  # fmt: skip
+SQS: Final = Work(
+    "Zunger1990", ("Zunger, Alex", "Wei, S.-H.", "Ferreira, L. G.", "Bernard, James E."),
+    "Special quasirandom structures",
+    "Physical Review Letters", 1990, "10.1103/PhysRevLett.65.353", "65", "353-356",
+)  # fmt: skip
+SQSGENERATOR: Final = Work(
+    "Gehringer2023", ("Gehringer, Dominik", "Friák, Martin", "Holec, David"),
+    "Models of configurationally-complex alloys made simple",
+    "Computer Physics Communications", 2023, "10.1016/j.cpc.2023.108664", "286", "108664",
+)  # fmt: skip
 
 BY_DOI: Final = {work.doi: work for work in (GFN1, GFN2, CHGNET, M3GNET, TENSORNET, SEVENNET, MACE, MACE_FOUNDATION)}
 """Works that surrogates and references name by their DOI."""

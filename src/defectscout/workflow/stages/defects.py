@@ -15,6 +15,7 @@ def make_defects(source: str, host: Host, settings: DefectSettings, progress: Pr
     Raises:
         DefectSelectionError: if the selection matches nothing.
     """
+    from defectscout.defects.at_sites import defects_at_sites
     from defectscout.defects.existing import select_defects
     from defectscout.defects.from_json import read_defects
     from defectscout.defects.generate import generate_defects
@@ -22,6 +23,8 @@ def make_defects(source: str, host: Host, settings: DefectSettings, progress: Pr
 
     if is_doped_json(source):
         return select_defects(read_defects(source)[1], settings)
+    if settings.sites:
+        return defects_at_sites(host, settings, progress)
     return generate_defects(host, settings, progress)
 
 

@@ -63,13 +63,17 @@ _REPORT = TypeAdapter(HostReport)
 def read_host(source: str, settings: SearchSettings) -> Host:
     """Read and check the host's file and choose its supercell; nothing is calculated."""
     from defectscout.defects.from_json import read_defects
-    from defectscout.hosts.check import check_host
+    from defectscout.hosts.check import check_crystal, check_host
     from defectscout.hosts.read import is_doped_json, read_structure
-    from defectscout.hosts.supercell import choose_supercell
+    from defectscout.hosts.supercell import choose_supercell, given_supercell
 
     if is_doped_json(source):
         return read_defects(source)[0]
-    primitive = check_host(read_structure(source), settings.host, source)
+    structure = read_structure(source)
+    if settings.supercell.as_given:
+        check_crystal(structure, settings.host, source)
+        return given_supercell(structure, settings.supercell, source)
+    primitive = check_host(structure, settings.host, source)
     return choose_supercell(primitive, settings.supercell, source, settings.host.symprec)
 
 

@@ -13,13 +13,15 @@ from defectscout.core.progress import Progress
 from defectscout.references.base import ElectronicState, ReferenceInfo
 from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
-from defectscout.relaxation.steppers import Stepper
+from defectscout.relaxation.steppers import CorrectedStepper, Stepper
+from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import REFERENCE, Task, TaskKey
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
 from defectscout.workflow.stages.clocks import Clocks
 from defectscout.workflow.stages.convergence import ConvergenceMeter
+from defectscout.workflow.stages.scout import load_recorded_surrogate
 
 _SEPARATOR = "/"
 _INFO = TypeAdapter(ReferenceInfo)
@@ -95,6 +97,21 @@ def relax_candidates(
         on_finish=_finisher(campaign, meter, clocks, progress),
     )
     progress.finish("reference")
+
+
+def candidate_steppers(campaign: Campaign, defects: Sequence[Defect]) -> dict[str, Stepper]:
+    """How the candidates of a search that scouts once take their steps, by the defect; empty for FIRE.
+
+    Raises:
+        DefectscoutError: the surrogate that is to propose them cannot be loaded.
+    """
+    settings = campaign.settings
+    if settings.strategy != "scout" or settings.refinement.optimiser == "fire":
+        return {}
+    surrogate = load_recorded_surrogate(campaign, defects)
+    return {
+        defect.label: CorrectedStepper(settings.refinement, AtCharge(surrogate, defect.charge)) for defect in defects
+    }
 
 
 def record_reference(campaign: Campaign, progress: Progress) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import TypeAdapter
@@ -104,28 +104,33 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
     for task in tasks:
         if task.state.is_finished:
             meter.finish(str(task.key))
-    for defect in defects:
-        _scout_defect(campaign, defect, surrogate, meter, progress)
+    _scout_together(campaign, defects, surrogate, meter, progress)
     progress.finish("scouting")
 
 
-def _scout_defect(
-    campaign: Campaign, defect: Defect, surrogate: Surrogate, meter: ConvergenceMeter, progress: Progress
+def _scout_together(
+    campaign: Campaign, defects: Sequence[Defect], surrogate: Surrogate, meter: ConvergenceMeter, progress: Progress
 ) -> None:
+    """One batch over the sampling structures of all defects, which keeps a GPU busy to the end."""
     from defectscout.relaxation.batch import relax_batch
 
-    pending = [task for task in campaign.record.tasks(SCOUT, defect.label) if not task.state.is_finished]
-    if not pending:
+    keys: dict[str, TaskKey] = {}
+    starts: list[Start] = []
+    for defect in defects:
+        for task in campaign.record.tasks(SCOUT, defect.label):
+            if not task.state.is_finished:
+                keys[str(task.key)] = task.key
+                starts.append(replace(_start(task, defect.charge), label=str(task.key)))
+    if not starts:
         return
-    starts = [_start(task, defect.charge) for task in pending]
-    keeper = _keeper(campaign, defect, meter, progress)
+    keeper = _keeper(campaign, keys, meter, progress)
     for relaxation in relax_batch(surrogate, starts, campaign.settings.scouting, on_step=keeper):
-        key = TaskKey(SCOUT, defect.label, relaxation.label)
+        key = keys[relaxation.label]
         campaign.record.finish(key, relaxation.state, relaxation.reason, relaxation.n_evaluations)
         meter.finish(str(key))
         if relaxation.state is RelaxationState.FAILED:
-            progress.warn(f"{defect.label} {relaxation.label}: scouting failed: {relaxation.reason}")
-    progress.advance("scouting", int(meter.done), defect.label)
+            progress.warn(f"{key.defect} {key.label}: scouting failed: {relaxation.reason}")
+    progress.advance("scouting", int(meter.done))
 
 
 def _start(task: Task, charge: int) -> Start:
@@ -138,19 +143,19 @@ def _start(task: Task, charge: int) -> Start:
 
 
 def _keeper(
-    campaign: Campaign, defect: Defect, meter: ConvergenceMeter, progress: Progress
+    campaign: Campaign, keys: Mapping[str, TaskKey], meter: ConvergenceMeter, progress: Progress
 ) -> Callable[[Sequence[tuple[str, Checkpoint]]], None]:
     clock = time.monotonic()
 
     def keep(steps: Sequence[tuple[str, Checkpoint]]) -> None:
         nonlocal clock
-        keyed = [(TaskKey(SCOUT, defect.label, label), checkpoint) for label, checkpoint in steps]
+        keyed = [(keys[label], checkpoint) for label, checkpoint in steps]
         campaign.record.write_steps(keyed, seconds=time.monotonic() - clock)
         clock = time.monotonic()
         for key, checkpoint in keyed:
             meter.update(str(key), checkpoint.frame.prediction, checkpoint.frame.step)
         step = max(checkpoint.frame.step for _, checkpoint in steps)
-        progress.advance("scouting", meter.done, f"{defect.label}, step {step}, {len(steps)} still moving")
+        progress.advance("scouting", meter.done, f"step {step}, {len(steps)} still moving")
 
     return keep
 

@@ -1,0 +1,1 @@
+"""Searches in every supercell of an alloy, as one study."""
