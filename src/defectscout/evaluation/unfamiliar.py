@@ -14,8 +14,8 @@ from defectscout.learning.families import composition_of, familiarity
 from defectscout.surrogates.model_folder import TrainedOn
 
 Kind = Literal["elements", "bonds", "family", "charge", "method", "worse", "unproven"]
-"""Elements, bonds, family of hosts, charge state or reference that training did not have; a model that did worse on unseen
-frames than the one that it was made from; a model that did only partly better there, or was not judged."""
+"""Elements, bonds, family of hosts, charge state or reference that training did not have; a model that did worse on
+unseen frames than the one that it was made from; a model that did only partly better there, or was not judged."""
 
 
 @dataclass(frozen=True, slots=True)
