@@ -5,7 +5,8 @@
 1. A surrogate is trained on the reference-only searches DATA/gfn1-xtb/CdTe_v_Cd_0 and CdSe_v_Cd_0 by the paper's
    recipe: 45 frames of each relaxation and 20 of each pristine crystal, a tenth of them for validation.
 2. Random supercells of Cd(Te,Se) with 54 atoms at the compositions --x: v_Cd at one site of each environment, 31
-   sampling structures, scouted with that surrogate as it is; GFN1-xTB relaxes the distinct minima.
+   sampling structures, scouted with that surrogate as it is; GFN1-xTB relaxes the distinct minima, in steps that the
+   surrogate proposes.
 3. The same sites at the compositions --coarse-x: ShakeNBreak's 15 sampling structures, all relaxed with GFN1-xTB.
 
 What is finished in --folder is only read, what was interrupted is gone on with. The surrogate has never seen a Se–Te
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--base", required=True, help="surrogate to start from")
     parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--x", default="0.2,0.5,0.8", help="compositions of the fine search")
+    parser.add_argument("--x", default="0.5,0.2,0.8", help="compositions of the fine search")
     parser.add_argument("--coarse-x", default="0.5", help="those of the coarse one, or none")
     parser.add_argument("--workers", type=int, help="reference relaxations at once")
     parser.add_argument("--only-read", action="store_true", help="calculate nothing: tables of what there is")
@@ -92,7 +93,12 @@ def settings(name: str, model: Path, workers: int | None) -> SearchSettings:
     chosen = {"defects": {"select": ("v_Cd",)}, "reference": {"name": METHOD, "workers": workers}}
     if name == "coarse":
         return merge(SearchSettings(), {**chosen, "strategy": "reference-only"}, "the benchmark")
-    fine = {"sampling": {"pairs": True}, "surrogate": {"name": str(model)}, "strategy": "scout"}
+    fine = {
+        "sampling": {"pairs": True},
+        "surrogate": {"name": str(model)},
+        "strategy": "scout",
+        "refinement": {"optimiser": "corrected"},
+    }
     return merge(SearchSettings(), chosen | fine, "the benchmark")
 
 
