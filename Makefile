@@ -51,7 +51,7 @@ $(VENV)/.stamp-base: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-venv pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,m3gnet,sevennet,train,report,sqs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,m3gnet,sevennet,train,report,sqs,vasp]'
 	@touch $@ $(VENV)/.stamp-base
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-venv pyproject.toml constraints.txt

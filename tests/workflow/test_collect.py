@@ -59,7 +59,7 @@ def test_collecting_again_changes_nothing(campaign: Path, shared_data: Path) -> 
 
 
 def test_nothing_to_collect(campaign: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="No finished relaxation"):
+    with pytest.raises(InputFileError, match="No relaxation of this campaign"):
         collect_results(campaign, None, SilentProgress())
     with pytest.raises(InputFileError, match="does not exist"):
         collect_results(campaign, tmp_path / "nowhere", SilentProgress())

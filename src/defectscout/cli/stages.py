@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="candidates")(candidates_command)
     app.command(name="inputs")(inputs_command)
     app.command(name="collect")(collect_command)
+    app.command(name="restart")(restart_command)
     app.command(name="resume")(resume_command)
 
 
@@ -127,33 +128,84 @@ def inputs_command(
     folder: Annotated[
         Path | None, typer.Argument(metavar="[FOLDER]", help="Where the inputs go. Default: CAMPAIGN/inputs.")
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="vasp, cp2k, espresso, fhi-aims or castep. Default: the one written for before, else vasp.",
+            show_default=False,
+        ),
+    ] = "",
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            help="Settings of the engine, such as paper; an unknown one lists all. Default: the one written before, "
+            "else the engine's first.",
+            show_default=False,
+        ),
+    ] = "",
+    job: Annotated[
+        Path | None,
+        typer.Option(
+            "--job",
+            help="Template of your job script: {name}, {defect} and {structure} in it are filled in, and it is put "
+            "into each folder.",
+            show_default=False,
+        ),
+    ] = None,
     verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Write VASP inputs of the candidates, one folder each, in ShakeNBreak's layout."""
+    """Write DFT inputs of the candidates, one folder each, in ShakeNBreak's layout."""
     with guarded(verbose):
+        from defectscout.workflow.inputs import InputChoices
         from defectscout.workflow.search import inputs
 
         with reporter(quiet, verbose) as progress:
-            written = inputs(campaign, folder, progress)
+            written = inputs(campaign, folder, progress, InputChoices(engine, preset, job))
         for path in written.folders:
             typer.echo(str(path))
 
 
+FolderArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FOLDER]", help="Where the relaxations ran. Default: where the inputs were written."),
+]
+
+
 def collect_command(
     campaign: opt.CampaignArgument,
-    folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Where the relaxations ran. Default: CAMPAIGN/inputs."),
-    ] = None,
+    folder: FolderArgument = None,
     json: opt.Json = False,
     verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Read finished VASP relaxations of the candidates and give the answer so far. May be repeated."""
+    """Read relaxations that ran elsewhere, say how each stands, and give the answer so far. May be repeated."""
     with guarded(verbose):
         from defectscout.workflow.search import collect_results
 
         with reporter(quiet, verbose) as progress:
             result = collect_results(campaign, folder, progress)
         print_result(result, json)
+
+
+def restart_command(
+    campaign: opt.CampaignArgument,
+    folder: FolderArgument = None,
+    killed: Annotated[
+        bool,
+        typer.Option("--killed", help="Also those whose output has no end. Only when none of them runs any more."),
+    ] = False,
+    verbose: opt.Verbose = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Prepare relaxations that ended early or failed to run again, from their last structures and with a remedy."""
+    with guarded(verbose):
+        from defectscout.workflow.restart import ENDED, ENDED_OR_KILLED, restart
+
+        with reporter(quiet, verbose) as progress:
+            done = restart(campaign, folder, ENDED_OR_KILLED if killed else ENDED, progress)
+        for item in done:
+            if item.changed:
+                typer.echo(str(item.folder))

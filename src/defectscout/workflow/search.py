@@ -24,7 +24,8 @@ from defectscout.workflow.campaign import (
 )
 from defectscout.workflow.collect import collect
 from defectscout.workflow.exports import SUMMARY_NAME, export_layout, export_result
-from defectscout.workflow.inputs import INPUTS_FOLDER, InputsWritten, write_inputs
+from defectscout.workflow.handwork import inputs_folder
+from defectscout.workflow.inputs import INPUTS_FOLDER, InputChoices, InputsWritten, write_inputs
 from defectscout.workflow.learn.campaign import learn_all
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.settings import SearchSettings
@@ -205,13 +206,17 @@ def _write_inputs(
 def _say_notes(written: InputsWritten, progress: Progress) -> None:
     for note in written.notes:
         progress.warn(note)
+    if written.kept:
+        progress.warn(
+            f"{len(written.kept)} folders hold calculations and were left as they are, such as {written.kept[0]}."
+        )
 
 
-def inputs(folder: Path, target: Path | None, progress: Progress) -> InputsWritten:
+def inputs(folder: Path, target: Path | None, progress: Progress, choices: InputChoices | None = None) -> InputsWritten:
     """Write DFT inputs of the candidates of the campaign in `folder`; see `inputs.write_inputs`.
 
     Raises:
-        CampaignError: if the scouting has not come to its end.
+        CampaignError: if the scouting has not come to its end, or calculations of another method have run there.
     """
     with reopen_campaign(folder) as campaign:
         prepared = prepare(campaign, progress)
@@ -220,6 +225,7 @@ def inputs(folder: Path, target: Path | None, progress: Progress) -> InputsWritt
             prepared.defects,
             choose_candidates(campaign, prepared.defects, progress),
             target or campaign.folder / INPUTS_FOLDER,
+            choices,
         )
         _say_notes(written, progress)
         return written
@@ -239,7 +245,7 @@ def collect_results(folder: Path, source: Path | None, progress: Progress) -> Se
             )
         prepared = prepare(campaign, progress)
         candidates = choose_candidates(campaign, prepared.defects, progress)
-        collect(campaign, prepared.defects, candidates, source or campaign.folder / INPUTS_FOLDER, progress)
+        collect(campaign, prepared.defects, candidates, source or inputs_folder(campaign), progress)
         result = answer(campaign, prepared.host, prepared.report, prepared.defects, {}, progress)
         export_result(campaign, result)
         return result

@@ -133,7 +133,8 @@ def read_relaxation(relaxation: VaspRelaxation, said: Said, defaults: SourceDefa
             begins, fresh = fresh and last is not None, False
             if begins and last is not None:
                 moved = _moved(found, last)
-                if moved < _SAME and abs(found.energy - last.energy) < _SAME_ENERGY:
+                repeats = moved < _SAME and abs(found.energy - last.energy) < _SAME_ENERGY
+                if repeats and last.scf_converged is not False:  # else this one is the better of the two
                     continue
                 if moved > _CONTINUES:
                     own_folder = file.parent != relaxation.folder
