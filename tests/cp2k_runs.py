@@ -16,7 +16,7 @@ from defectscout.references.cp2k_settings import PRESETS, Cp2kSettings
 HERE = any(shutil.which(name) for name in PROGRAMS)
 needs_cp2k = pytest.mark.skipif(not HERE, reason="CP2K is not installed: apt install cp2k")
 
-QUICK: Cp2kSettings = PRESETS["quick"][1].model_copy(update={"cutoff": 300.0, "eps_scf": 1e-7})
+QUICK: Cp2kSettings = PRESETS["quick"][1].model_copy(update={"cutoff": 200.0, "eps_scf": 1e-7})
 """Hydrogen's potential is hard: a little more than the preset's cutoff."""
 
 DATA = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from ase.units import Bohr, GPa, Hartree
 
 from defectscout.core.frames import FloatArray
 from defectscout.learning.readers.assemble import Item
+from defectscout.learning.readers.cp2k_first import first_step
 from defectscout.learning.readers.files import READING_ERRORS, open_text, plain_name
 from defectscout.learning.readers.names import Said
 from defectscout.learning.readers.steps import Rest, Step, voigt
@@ -21,6 +23,7 @@ from defectscout.learning.readers.steps import Rest, Step, voigt
 _BAR = 1e-4 * GPa
 _COMMENT = re.compile(r"i\s*=\s*(?P<step>\d+).*?E\s*=\s*(?P<energy>-?\d+\.\d+)")
 _FUNCTIONALS = {"PBE": "PBE", "PADE": "LDA", "LDA": "LDA", "BLYP": "BLYP", "TPSS": "TPSS", "BP": "BP86"}
+_SAME_ENERGY, _SAME_PLACE = 1e-7, 1e-8  # hartree, Å
 _CELL_CHANGES = ("CELL_OPT", "NPT")
 
 
@@ -48,7 +51,8 @@ def read_cp2k(positions: Path) -> Iterator[Item | Rest]:
     PROJECT-frc-1.xyz (`&MOTION &PRINT &FORCES`), the cell from PROJECT-1.cell, or, where it
     stays as it is, from PROJECT-1.restart; stresses (bar, positive where the cell wants to
     expand: ASE's sign turned round) from PROJECT-1.stress; the functional and the charge from
-    PROJECT-1.restart or the input; and whether the electrons converged from the output.
+    PROJECT-1.restart or the input; and whether the electrons converged from the output. The structure that it
+    began with is in none of these: it is read where input and output say all of it (see `first_step`).
 
     Args:
         positions: PROJECT-pos-1.xyz, plain or compressed.
@@ -72,14 +76,23 @@ def read_cp2k(positions: Path) -> Iterator[Item | Rest]:
         return
     stresses = _columns(_beside(folder, f"{project}-1.stress"))
     said, output = _said(settings), _output(folder)
+    first = first_step(folder, project)
     number = 0
+    if first is not None:
+        yield Item(said, first, number)
+        number += 1
     try:
+        last: _Block | None = None
         for place, forces in zip(_blocks(positions), _blocks(force_file), strict=True):
-            cell = cells[place.step][:9].reshape(3, 3) if place.step in cells else fixed
+            if last is not None and place.step not in cells and _repeats(place, last):
+                continue  # CP2K evaluates the minimum once more at the end
+            last = place
+            row = _next(cells, place.step)
+            cell = row[:9].reshape(3, 3) if row is not None else fixed
             if cell is None or place.step != forces.step or place.symbols != forces.symbols:
                 yield Rest(f"Step {place.step} was not read: positions, forces and cell are not of one step.")
                 continue
-            stress = stresses.get(place.step)
+            stress = _next(stresses, place.step)
             step = Step(
                 atoms=Atoms(symbols=place.symbols, positions=place.values, cell=cell, pbc=True),
                 energy=place.energy * Hartree,
@@ -91,6 +104,11 @@ def read_cp2k(positions: Path) -> Iterator[Item | Rest]:
             number += 1
     except READING_ERRORS as error:
         yield Rest(f"It ends, or is damaged, after {number} ionic steps ({error}); those were read.")
+
+
+def _repeats(block: _Block, last: _Block) -> bool:
+    same = block.step == last.step + 1 and abs(block.energy - last.energy) < _SAME_ENERGY
+    return same and block.symbols == last.symbols and bool(np.abs(block.values - last.values).max() < _SAME_PLACE)
 
 
 def _beside(folder: Path, name: str) -> Path | None:
@@ -114,13 +132,24 @@ def _blocks(path: Path) -> Iterator[_Block]:
             )
 
 
-def _columns(path: Path | None) -> dict[int, FloatArray]:
-    """The numbers behind step and time of a .cell or .stress file, by step."""
+def _columns(path: Path | None) -> dict[int, deque[FloatArray]]:
+    """The numbers behind step and time of a .cell or .stress file, by step.
+
+    A step comes more than once where the run was started over: CP2K appends to files that are there.
+    """
+    found: dict[int, deque[FloatArray]] = {}
     if path is None:
-        return {}
+        return found
     with open_text(path) as file:
         rows = [line.split() for line in file if line.strip() and not line.startswith("#")]
-    return {int(row[0]): np.array(row[2:], dtype=float) for row in rows if len(row) >= 11}
+    for row in rows:
+        if len(row) >= 11:
+            found.setdefault(int(row[0]), deque()).append(np.array(row[2:], dtype=float))
+    return found
+
+
+def _next(columns: dict[int, deque[FloatArray]], step: int) -> FloatArray | None:
+    return columns[step].popleft() if columns.get(step) else None
 
 
 def _settings(folder: Path, project: str) -> str:
