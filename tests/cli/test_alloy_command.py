@@ -74,7 +74,7 @@ def test_defects_made_elsewhere_are_no_host(tmp_path: Path) -> None:
 
 def test_a_dry_run_lists_sites_and_writes_nothing(model_host: Path, tmp_path: Path) -> None:
     result = run(
-        "alloy", model_host, "--substitute", "S:Se", "--x", "0.25,0.5", "-d", "v_Mg", "--no-learn", "--dry-run",
+        "alloy", model_host, "--substitute", "S:Se", "--x", "0.25,0.5", "-d", "v_Mg_S3Se3", "--no-learn", "--dry-run",
         "--json", "-q", "-o", tmp_path / "out", *METHODS,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -92,7 +92,7 @@ def test_a_dry_run_lists_sites_and_writes_nothing(model_host: Path, tmp_path: Pa
 
 def test_a_study_ends_in_tables_by_site(model_host: Path, tmp_path: Path) -> None:
     arguments = (
-        "alloy", model_host, "--substitute", "S:Se", "-d", "v_Mg", "--no-learn", "--distortions", "-0.5",
+        "alloy", model_host, "--substitute", "S:Se", "-d", "v_Mg", "--no-learn", "--coarse", "--distortions", "-0.4",
         "--set", "host.rattle=0", "-o", tmp_path / "out", *METHODS,
     )  # fmt: skip
     first = run(*arguments, "--x", "0.05")

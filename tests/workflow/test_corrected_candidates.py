@@ -16,7 +16,7 @@ from defectscout.workflow.settings import SearchSettings, changed, merge
 
 QUICK: dict[str, Any] = {
     "host": {"rattle": 0.0},
-    "sampling": {"distortions": (-0.6, -0.3, 0.3)},
+    "sampling": {"distortions": (-0.4,)},
     "surrogate": {"name": model("surrogate")},
     "reference": {"name": model("reference"), "workers": 2},
     "strategy": "scout",
