@@ -115,7 +115,7 @@ def write(folder: Path, output: Path) -> None:
         (output / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
     draw_alloy_energies(found, output / "alloy_energies.png")
     if found.comparisons:
-        draw_fine_and_coarse(found, output / "alloy_fine_and_coarse.png")
+        draw_fine_and_coarse(found, output / "alloy_minima.png")
 
 
 def show(table: Table) -> None:
