@@ -55,7 +55,14 @@ def test_a_lattice_at_its_step_limit_counts_as_unstable() -> None:
     settings = HostSettings(max_steps=1, fmax=1e-4, smax=1e-3)
     relaxed = relax_cell(predict, layered(), settings)
     result = stability_test(predict, relaxed.host, settings, 1, relaxed=relaxed)
-    assert any("does not come to rest" in reason for reason in result.reasons)
+    assert any("its lattice does not come to rest" in reason for reason in result.reasons)
+
+
+def test_in_a_fixed_cell_it_is_the_atoms_that_do_not_come_to_rest() -> None:
+    settings = HostSettings(max_steps=1, fmax=1e-4, fixed_cell=True)
+    relaxed = relax_cell(predict, layered(), settings)
+    result = stability_test(predict, relaxed.host, settings, 1, relaxed=relaxed)
+    assert any("its atoms do not come to rest" in reason for reason in result.reasons)
 
 
 def test_no_rattle_no_evaluations() -> None:

@@ -13,6 +13,7 @@ from defectscout.core.progress import SilentProgress
 from defectscout.workflow.learn.settings import LearnSettings
 from defectscout.workflow.plan import (
     CHECK_CALLS,
+    CORRECTED_REFINEMENT_STEPS,
     LEARNING_CALLS,
     LEARNING_ROUNDS,
     LEARNING_SCOUTING_STEPS,
@@ -52,6 +53,13 @@ def test_a_scouted_search(model_host: Path, tmp_path: Path) -> None:
     assert found.surrogate_seconds > 0
     assert found.seconds is not None
     assert found.seconds[0] < found.seconds[1]
+
+
+def test_candidates_that_relax_in_proposed_steps_ask_the_reference_less(model_host: Path) -> None:
+    by_itself, proposed = (planned(model_host, refinement={"optimiser": name}) for name in ("fire", "corrected"))
+    assert proposed.surrogate_calls == by_itself.surrogate_calls
+    for few, many in zip(proposed.reference_calls, by_itself.reference_calls, strict=True):
+        assert few == pytest.approx(many * CORRECTED_REFINEMENT_STEPS / TYPICAL_REFINEMENT_STEPS)
 
 
 def test_a_reference_only_search_of_a_kept_host(model_host: Path) -> None:

@@ -118,7 +118,8 @@ def _lattice_reasons(changes: FloatArray, relaxed: CellRelaxation | None, settin
         if relaxed.space_group != relaxed.space_group_after:
             reasons.append(f"its space group changes from {relaxed.space_group} to {relaxed.space_group_after}")
         if relaxed.relaxation.state is not RelaxationState.CONVERGED:
-            reasons.append(f"its lattice does not come to rest: {relaxed.relaxation.reason}")
+            what = "its atoms do" if settings.fixed_cell else "its lattice does"
+            reasons.append(f"{what} not come to rest: {relaxed.relaxation.reason}")
     return tuple(reasons)
 
 

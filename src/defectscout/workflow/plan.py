@@ -13,6 +13,7 @@ from defectscout.hosts.settings import HostSettings
 from defectscout.relaxation.process import available_cores
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import with_charge
+from defectscout.surrogates.model_folder import is_model_folder
 from defectscout.workflow.campaign import source_of
 from defectscout.workflow.learn.settings import LearnSettings
 from defectscout.workflow.settings import SearchSettings
@@ -24,10 +25,15 @@ from defectscout.workflow.stages.scout import load_checked_surrogate, warn_of_un
 
 TYPICAL_SCOUTING_STEPS = 75
 """Steps of one surrogate relaxation to 0.03 eV/Å (V_Cd in CdTe, CHGNet: 40 to 110)."""
+TUNED_SCOUTING_STEPS = 190
+"""The same with a surrogate that was tuned on defects, whose surface is more rugged (V_Cd in Cd(Te,Se), M3GNet: 66 to
+220, and a fifth of them to the limit of 500)."""
 TYPICAL_REFERENCE_STEPS = 65
 """Steps of one reference relaxation from a sampling structure (V_Cd in CdTe and CdSe, GFN1-xTB: 18 to 125)."""
 TYPICAL_REFINEMENT_STEPS = 40
 """Steps of one reference relaxation from a surrogate's minimum, where surrogate and reference differ as those do."""
+CORRECTED_REFINEMENT_STEPS = 16
+"""The same in steps that the surrogate proposes (V_Cd in Cd(Te,Se), M3GNet, GFN1-xTB: 5 to 30)."""
 TYPICAL_HOST_CALLS = 25
 """Force calls of the host's relaxation and its stability test."""
 TYPICAL_SHARE_KEPT = 0.27
@@ -226,7 +232,16 @@ def _rounds(settings: SearchSettings) -> int:
 
 
 def _scouting_steps(settings: SearchSettings) -> int:
-    return LEARNING_SCOUTING_STEPS if settings.strategy == "learn" else TYPICAL_SCOUTING_STEPS
+    if settings.strategy == "learn":
+        return LEARNING_SCOUTING_STEPS
+    tuned = is_model_folder(Path(settings.surrogate.name).expanduser())
+    return TUNED_SCOUTING_STEPS if tuned else TYPICAL_SCOUTING_STEPS
+
+
+def _refinement_steps(settings: SearchSettings) -> int:
+    """Reference steps of one candidate of a search that scouts once."""
+    corrected = settings.refinement.optimiser == "corrected"
+    return CORRECTED_REFINEMENT_STEPS if corrected else TYPICAL_REFINEMENT_STEPS
 
 
 def _reference_calls(settings: SearchSettings, defects: Sequence[DefectPlan]) -> tuple[int, int]:
@@ -239,7 +254,8 @@ def _reference_calls(settings: SearchSettings, defects: Sequence[DefectPlan]) ->
             return total * TYPICAL_REFERENCE_STEPS, total * TYPICAL_REFERENCE_STEPS
         case _:
             typical = max(len(defects), round(total * TYPICAL_SHARE_KEPT))
-            return typical * TYPICAL_REFINEMENT_STEPS, total * TYPICAL_REFINEMENT_STEPS
+            steps = _refinement_steps(settings)
+            return typical * steps, total * steps
 
 
 def learning_calls(settings: LearnSettings, sampling: Sequence[int]) -> tuple[int, int]:
