@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from cp2k_runs import data_files, hydrogen, needs_cp2k, reference
 from defectscout.core.errors import CalculationError, MissingProgramError, UnsupportedElementError
 from defectscout.references.base import ElectronicState, Reference
 from defectscout.references.cp2k import Cp2kEvaluator, Cp2kReference, load, scf_result
 from defectscout.references.cp2k_settings import Cp2kSettings
 from defectscout.references.cp2k_shell import abort_message
+from references.cp2k_runs import data_files, hydrogen, needs_cp2k, reference
 
 FORCE = 1e-3
 """eV/Å. The self-consistent field is converged to 1e-7, and differences are extrapolated to no distance."""
@@ -164,7 +164,7 @@ def test_an_evaluator_that_is_dropped_takes_process_and_scratch_files_along() ->
 def test_scratch_files_go_when_a_worker_is_killed(tmp_path: Path) -> None:
     """As the pool ends workers: the process group, at once."""
     program = (
-        "import sys; sys.path[:0] = sys.argv[1:]; from cp2k_runs import hydrogen, reference; "
+        "import sys; sys.path[:0] = sys.argv[1:]; from references.cp2k_runs import hydrogen, reference; "
         "r = reference(); e = r.evaluator(r.electronic_state(hydrogen(), 0)); e.evaluate(hydrogen()); "
         "print(e._shell._process.pid, flush=True); sys.stdin.read()"
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cp2k_runs import data_files, hydrogen, needs_cp2k, run
 from defectscout.core.errors import CalculationError, SettingsError
 from defectscout.learning.frames import LabelledFrame
 from defectscout.learning.readers import SourceDefaults, read_source
@@ -16,6 +15,7 @@ from defectscout.references.engines.base import Calculation, Engine, Purpose, Ru
 from defectscout.references.engines.cp2k import Cp2kEngine, load
 from defectscout.references.engines.cp2k_restart import remedy_for_scf, trim
 from defectscout.references.engines.retries import read_retries
+from references.cp2k_runs import data_files, hydrogen, needs_cp2k, run
 
 START = "  **** **** ******  **  PROGRAM STARTED AT               2026-11-23 11:44:51.629\n"
 END = "  **** **** ******  **  PROGRAM ENDED AT                 2026-11-23 11:45:02.938\n"

@@ -27,6 +27,6 @@ def test_a_misspelt_name_is_answered_with_the_closest(wrong: str, meant: str) ->
 
 
 def test_a_name_like_nothing_else_is_answered_with_all() -> None:
-    with pytest.raises(UnknownMethodError, match="There are: .*gfn1-xtb, gfn2-xtb") as caught:
+    with pytest.raises(UnknownMethodError, match=r"There are: .*gfn1-xtb, gfn2-xtb") as caught:
         load_reference("castep")
     assert "Did you mean" not in str(caught.value)

@@ -132,7 +132,8 @@ ReferenceOption = Annotated[
     typer.Option(
         "--reference",
         "-r",
-        help="gfn1-xtb, gfn2-xtb, ase:module:callable, or none: write DFT inputs and stop. Default: gfn1-xtb.",
+        help="gfn1-xtb, gfn2-xtb, cp2k, espresso, ase:module:callable, or none: write DFT inputs and stop. "
+        "Default: gfn1-xtb.",
         show_default=False,
     ),
 ]

@@ -48,7 +48,7 @@ class Cp2kSettings(Settings):
     max_scf: int = Field(30, ge=1, description="SCF steps before ot begins anew with a fresh preconditioner")
     max_outer_scf: int = Field(10, ge=1, description="how often it does so; with diagonalisation it only multiplies")
     exact_exchange: float = Field(0.25, gt=0, lt=1, description="share of exact exchange, with HSE06")
-    screening: float = Field(0.2, gt=0, description="range separation, 1/Å, with HSE06")
+    screening: float = Field(0.208, gt=0, description="range separation, 1/Å, with HSE06 (0.11 1/bohr)")
     eps_schwarz: float = Field(1e-6, gt=0, description="screening of exchange integrals, hartree, with HSE06")
     exchange_memory: int = Field(2000, ge=1, description="memory for exchange integrals of each process, MB")
     force: float = Field(0.01, gt=0, description="largest component of a force in inputs for defects, eV/Å")

@@ -12,11 +12,10 @@ import os
 import re
 import shlex
 import subprocess
-import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +23,7 @@ from ase.units import Bohr, Hartree
 
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import FloatArray, Prediction
+from defectscout.references.scratch import Scratch
 
 PROJECT: Final = "cp2k"
 """Beginning of the names of the files in the scratch folder."""
@@ -31,10 +31,6 @@ PROJECT: Final = "cp2k"
 _READY: Final = "* READY"
 _GRACE_SECONDS: Final = 5.0
 _STARTUP_LINES: Final = 1000
-
-# Waits for the end of its input, which comes at the latest when the process that started it is gone, whatever way it
-# went; CP2K, killed at the same time, may be writing its last file just then.
-_CLEAN: Final = 'cat >/dev/null; rm -rf -- "$1" || { sleep 2; rm -rf -- "$1"; }'
 
 
 class Cp2kShell:
@@ -51,14 +47,8 @@ class Cp2kShell:
         Raises:
             CalculationError: it does not start.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="defectscout-cp2k-"))
-        janitor = subprocess.Popen(
-            ["/bin/sh", "-c", _CLEAN, "sh", str(self._folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,  # outlives the kill of a worker's process group
-        )
+        scratch = Scratch("cp2k")
+        self._folder = scratch.folder
         environment = os.environ | {
             "OMP_NUM_THREADS": str(threads),
             "CP2K_DATA_DIR": str(data),
@@ -76,9 +66,9 @@ class Cp2kShell:
                 errors="replace",
             )
         except OSError as error:
-            _end_janitor(janitor)
+            scratch.close()
             raise CalculationError(f"CP2K could not be started with '{shlex.join(command)}': {error}.") from error
-        self._close = weakref.finalize(self, _end, self._process, janitor)
+        self._close = weakref.finalize(self, _end, self._process, scratch)
         self._said: list[str] = []
         self._environment = 0
         for _ in range(_STARTUP_LINES):
@@ -185,7 +175,7 @@ def _floats(lines: Sequence[str]) -> FloatArray:
         raise CalculationError(f"CP2K gave something that is not a number: {' '.join(lines)[:200]}") from None
 
 
-def _end(process: subprocess.Popen[str], janitor: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[str], scratch: Scratch) -> None:
     """End CP2K, then its scratch folder. It holds nothing that is needed."""
     for stream in (process.stdin, process.stdout):
         with contextlib.suppress(OSError):
@@ -197,10 +187,4 @@ def _end(process: subprocess.Popen[str], janitor: subprocess.Popen[bytes]) -> No
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    _end_janitor(janitor)
-
-
-def _end_janitor(janitor: subprocess.Popen[Any]) -> None:
-    if janitor.stdin is not None:
-        janitor.stdin.close()
-    janitor.wait()
+    scratch.close()

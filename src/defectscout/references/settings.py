@@ -11,6 +11,7 @@ class ReferenceSettings(Settings):
     """Which reference answers, and how many relaxations run at once."""
 
     name: str = Field(
-        "gfn1-xtb", description="gfn1-xtb, gfn2-xtb, ase:module:callable, or none (write DFT inputs and stop)"
+        "gfn1-xtb",
+        description="gfn1-xtb, gfn2-xtb, cp2k, espresso, ase:module:callable, or none (write DFT inputs and stop)",
     )
     workers: int = Field(0, ge=0, description="relaxations at once, one thread each; 0 takes all cores")

@@ -31,7 +31,8 @@ class InputChoices:
 
     Attributes:
         engine: name of the engine; empty for the one that they were written for before, else `vasp`.
-        preset: its settings; empty for those that were written before, else the engine's first.
+        preset: its settings, by name or, where the engine takes that, a TOML file; empty for those that were written
+            before, else the engine's first.
         job: template of a job script; None for none.
     """
 
@@ -78,7 +79,8 @@ def write_inputs(
     before = read_inputs_record(campaign)
     name = choices.engine or (before.engine if before is not None else DEFAULT_ENGINE)
     engine = load_engine(name)
-    preset = _preset(engine, choices, before)
+    same_engine = before is not None and before.engine == engine.info.name
+    preset = chosen_preset(engine, choices.preset, before.preset if before is not None and same_engine else "")
     template = read_template(choices.job) if choices.job is not None else None
     structures = [
         (defect, candidate.label, atoms)
@@ -108,12 +110,19 @@ def write_inputs(
     return InputsWritten(folders=tuple(written), notes=tuple(notes), kept=kept)
 
 
-def _preset(engine: Engine, choices: InputChoices, before: InputsRecord | None) -> str:
+def chosen_preset(engine: Engine, asked: str, before: str = "") -> str:
+    """The settings to write inputs with: those asked for, else those of before, else the engine's first.
+
+    Raises:
+        SettingsError: the engine has no preset of that name.
+    """
     presets = engine.info.presets
-    preset = choices.preset
-    if not preset and before is not None and before.engine == engine.info.name and before.preset in presets:
-        preset = before.preset
+    preset = asked
+    if not preset and (before in presets or before.endswith(".toml")):
+        preset = before
     preset = preset or next(iter(presets))
+    if preset.endswith(".toml"):  # settings of the user's own; an engine that has none says so
+        return str(Path(preset).expanduser().resolve())
     if preset not in presets:
         raise SettingsError(f"{engine.info.program} has no preset '{preset}'. Choose one of: {', '.join(presets)}.")
     return preset

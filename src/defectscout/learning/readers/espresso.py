@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from defectscout.learning.readers.ase_files import bare
 from defectscout.learning.readers.assemble import Item
 from defectscout.learning.readers.files import open_text
 from defectscout.learning.readers.names import Said
-from defectscout.learning.readers.steps import Rest, Step, voigt
+from defectscout.learning.readers.steps import Rest, Step
 from defectscout.learning.readers.vasp_header import charge_from
+from defectscout.references.espresso_output import FINAL, ionic_steps
 
-_FINAL = "A final scf calculation at the relaxed structure"
 _FUNCTIONALS = {
     "PBE": "PBE",
     "SLA PW PBX PBC": "PBE",
@@ -32,27 +31,30 @@ _FUNCTIONALS = {
 
 
 def read_espresso(path: Path) -> Iterator[Item | Rest]:
-    """Ionic steps in the output of pw.x, through ASE; the file is held whole while it is read.
+    """Ionic steps in the output of pw.x; the file is held whole while it is read.
 
     The energy is pw.x's `total energy`, which is the free energy where electrons are smeared, and
     so the one whose gradient its forces are. A variable-cell relaxation ends with one more
     calculation in another basis, whose energy is on another scale: that one is left out.
     """
-    from ase.io import iread
-
     number = 0
     try:
         with open_text(path) as file:
             text = file.read()
-        steps, final, _ = text.partition(_FINAL)
+        steps, final, _ = text.partition(FINAL)
         said = Said(charge=_charge(steps), method=_functional(steps))
-        for atoms in iread(io.StringIO(steps), format="espresso-out", index=":"):
-            results = atoms.calc.results if atoms.calc is not None else {}
-            if "energy" not in results or "forces" not in results:
-                yield Rest(f"Ionic step {number} was not read: no forces. Run pw.x with tprnfor = .true.")
+        has_forces = "Forces acting on atoms" in steps
+        for found in ionic_steps(text):
+            if found.forces is not None:
+                step = Step(found.atoms, found.energy, found.forces, found.stress, found.scf_converged)
+                yield Item(said, step, number)
+            elif not found.scf_converged and "convergence NOT achieved" in steps:
+                yield Rest(f"Ionic step {number} was not read: its self-consistent field did not converge.")
+                continue
+            elif not found.scf_converged or has_forces:
+                continue  # cut before the forces, which is said below
             else:
-                stress = voigt(results["stress"]) if results.get("stress") is not None else None
-                yield Item(said, Step(bare(atoms), float(results["energy"]), results["forces"], stress, True), number)
+                yield Rest(f"Ionic step {number} was not read: no forces. Run pw.x with tprnfor = .true.")
             number += 1
         if not number:
             yield Rest("It holds no ionic step with an energy.")
@@ -60,7 +62,7 @@ def read_espresso(path: Path) -> Iterator[Item | Rest]:
             yield Rest(f"The calculation was stopped or the file cut after {number} ionic steps; those were read.")
         if final:
             yield Rest("The last calculation of the variable-cell relaxation is in another basis and was left out.")
-    except Exception as error:  # ASE's parser raises whatever it stumbles over
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         yield Rest(f"Reading it stopped after {number} ionic steps: {type(error).__name__}: {error}.")
 
 

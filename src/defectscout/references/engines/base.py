@@ -72,6 +72,7 @@ class EngineInfo:
         citation: DOI of the program.
         presets: name and one line on each set of settings, the default first.
         order_kept: whether its output has the atoms in the order of the structure that was given.
+        gamma_only: whether its inputs sample the Γ point alone, so that a host takes a supercell.
     """
 
     name: str
@@ -79,6 +80,7 @@ class EngineInfo:
     citation: str
     presets: Mapping[str, str]
     order_kept: bool
+    gamma_only: bool = False
 
 
 @runtime_checkable
@@ -117,3 +119,37 @@ class Engine(Protocol):
         Raises:
             CalculationError: there is nothing to go on from, or no remedy.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a queue runs a calculation of an engine. Names and patterns are those of files in its folder.
+
+    Attributes:
+        stdout: file that the program's output goes to.
+        stderr: file that its error messages go to.
+        arguments: of the command line.
+        stdin: file that it reads as standard input; empty for none.
+        retrieve: names or patterns of what comes back: all that `diagnose`, `go_on` and the readers need.
+        carry: what a restart takes from where the run before ran, if it is still there, such as the wavefunction.
+        history: patterns of what is kept of earlier runs, for the record; no run needs it.
+        secret: files that may be stored nowhere, such as licensed potentials; `write` writes them again.
+    """
+
+    stdout: str
+    stderr: str
+    arguments: tuple[str, ...] = ()
+    stdin: str = ""
+    retrieve: tuple[str, ...] = ()
+    carry: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class RunnableEngine(Engine, Protocol):
+    """An engine whose calculations a queue can run, look at and prepare to go on, without the user's help."""
+
+    @property
+    def execution(self) -> Execution:
+        """How its calculations are run."""

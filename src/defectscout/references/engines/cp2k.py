@@ -21,7 +21,14 @@ from defectscout.references.cp2k_input import relaxation_input
 from defectscout.references.cp2k_settings import DEFAULT, PRESETS, Cp2kSettings, settings_of
 from defectscout.references.cp2k_shell import abort_message
 from defectscout.references.engines import retries
-from defectscout.references.engines.base import Calculation, Diagnosis, EngineInfo, Purpose, RunState
+from defectscout.references.engines.base import (
+    Calculation,
+    Diagnosis,
+    EngineInfo,
+    Execution,
+    Purpose,
+    RunState,
+)
 from defectscout.references.engines.cp2k_restart import (
     counting_on,
     finished_steps,
@@ -36,6 +43,23 @@ from defectscout.references.engines.cp2k_restart import (
 PROJECT: Final = "cp2k"
 INPUT: Final = f"{PROJECT}.inp"
 OUTPUT: Final = f"{PROJECT}.out"
+
+EXECUTION: Final = Execution(
+    arguments=("-i", INPUT),
+    stdout=OUTPUT,
+    stderr=f"{PROJECT}.err",
+    retrieve=(
+        OUTPUT,
+        f"{PROJECT}.err",
+        f"{PROJECT}-pos-1.xyz",
+        f"{PROJECT}-frc-1.xyz",
+        f"{PROJECT}-1.cell",
+        f"{PROJECT}-1.stress",
+        f"{PROJECT}-1.restart",
+    ),
+    carry=(f"{PROJECT}-RESTART.wfn",),
+    history=(f"{PROJECT}.[0-9]*.out", f"{PROJECT}.[0-9]*.inp"),
+)
 
 _STARTED = "PROGRAM STARTED AT"
 _ENDED = "PROGRAM ENDED AT"
@@ -61,7 +85,11 @@ class Cp2kEngine:
     @property
     def info(self) -> EngineInfo:
         presets = {name: line for name, (line, _) in PRESETS.items()}
-        return EngineInfo(self._name, "CP2K", CITATION, presets, order_kept=True)
+        return EngineInfo(self._name, "CP2K", CITATION, presets, order_kept=True, gamma_only=True)
+
+    @property
+    def execution(self) -> Execution:
+        return EXECUTION
 
     def electronic_state(self, atoms: Atoms, charge: int) -> ElectronicState:
         # All presets count the same electrons: they share potentials.

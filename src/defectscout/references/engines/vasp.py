@@ -11,7 +11,7 @@ from defectscout.core.errors import CalculationError
 from defectscout.core.files import write_atomically
 from defectscout.references.base import ElectronicState
 from defectscout.references.engines import retries
-from defectscout.references.engines.base import Calculation, Diagnosis, EngineInfo, RunState
+from defectscout.references.engines.base import Calculation, Diagnosis, EngineInfo, Execution, RunState
 from defectscout.references.engines.vasp_presets import PRESETS, vasp_preset
 
 _INFO: Final = EngineInfo(
@@ -22,6 +22,15 @@ _INFO: Final = EngineInfo(
     order_kept=False,  # POSCAR is sorted by species
 )
 
+_EXECUTION: Final = Execution(
+    stdout="vasp.out",
+    stderr="vasp.err",
+    retrieve=("OUTCAR", "vasprun.xml", "OSZICAR", "CONTCAR", "vasp.out", "vasp.err"),
+    carry=("WAVECAR", "CHGCAR"),  # presets write neither, but an INCAR of the user's own may
+    history=("*.[0-9]*",),
+    secret=("POTCAR",),
+)
+
 
 class Vasp:
     """VASP with input as doped and ShakeNBreak write it."""
@@ -29,6 +38,10 @@ class Vasp:
     @property
     def info(self) -> EngineInfo:
         return _INFO
+
+    @property
+    def execution(self) -> Execution:
+        return _EXECUTION
 
     def electronic_state(self, atoms: Atoms, charge: int) -> ElectronicState:
         """The lowest spin that the number of valence electrons allows, as doped has it (NUPDOWN 0 or 1)."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from ase import Atoms
 
 from defectscout.references.engines.base import Diagnosis, RunState
+from defectscout.references.engines.plausible import CLOSEST, LARGEST_FORCE, closest_contact
 from defectscout.references.engines.retries import FILE_NAME, Retry, read_retries
 from defectscout.references.engines.vasp_failures import (
     EXPLODED,
@@ -22,12 +23,6 @@ from defectscout.references.engines.vasp_failures import (
 )
 from defectscout.references.engines.vasp_folder import RunFiles, latest_run, screen_text
 from defectscout.references.engines.vasp_output import REACHED, Progressed, read_progress, settings_of
-
-LARGEST_FORCE = 1e3
-"""eV/Å. Sampling structures begin with a few tens; nothing comes back from more than this."""
-
-CLOSEST = 0.5
-"""Shortest distance over the sum of covalent radii; bonds have more than 0.8."""
 
 _TERMINATED = re.compile(r"\bKilled\b|\bTerminated\b|EXIT CODE: (?!0\b)\d+")
 
@@ -179,23 +174,11 @@ def _implausible(files: RunFiles, run: Progressed) -> tuple[Failure, str] | None
         return EXPLODED, f"the geometry explodes: forces of {run.fmax:.0f} eV/Å in ionic step {run.steps}"
     if run.energies[-1] > 0:
         return POSITIVE, f"the energy is positive in ionic step {run.steps} ({run.energies[-1]:.1f} eV)"
-    closest = closest_contact(files.folder / "CONTCAR")
-    if closest is not None and closest < CLOSEST:
+    atoms = read_structure(files.folder / "CONTCAR")
+    closest = closest_contact(atoms) if atoms is not None else 1.0
+    if closest < CLOSEST:
         return EXPLODED, f"the geometry explodes: two atoms have come to {closest:.2f} of the sum of their radii"
     return None
-
-
-def closest_contact(path: Path) -> float | None:
-    """Shortest distance over the sum of covalent radii; None where there is no structure to be read."""
-    atoms = read_structure(path)
-    if atoms is None or len(atoms) < 2:
-        return None
-    from ase.data import covalent_radii
-    from ase.neighborlist import neighbor_list
-
-    radii = covalent_radii[atoms.numbers]
-    first, second, distances = neighbor_list("ijd", atoms, list(radii * CLOSEST * 1.01))
-    return float((distances / (radii[first] + radii[second])).min()) if len(distances) else 1.0
 
 
 def read_structure(path: Path) -> Atoms | None:

@@ -133,6 +133,17 @@ VASP: Final = Work(
     "Efficient iterative schemes for ab initio total-energy calculations using a plane-wave basis set",
     "Physical Review B", 1996, "10.1103/PhysRevB.54.11169", "54", "11169-11186",
 )  # fmt: skip
+CP2K: Final = Work(
+    "Kuehne2020", ("Kühne, Thomas D.", "Iannuzzi, Marcella", "Del Ben, Mauro", "Rybkin, Vladimir V.", "others"),
+    "CP2K: An electronic structure and molecular dynamics software package - Quickstep: Efficient and accurate "
+    "electronic structure calculations",
+    "The Journal of Chemical Physics", 2020, "10.1063/5.0007045", "152", "194103",
+)  # fmt: skip
+ESPRESSO: Final = Work(
+    "Giannozzi2017", ("Giannozzi, Paolo", "Andreussi, Oliviero", "Brumme, Thomas", "Bunau, Oana", "others"),
+    "Advanced capabilities for materials modelling with Quantum ESPRESSO",
+    "Journal of Physics: Condensed Matter", 2017, "10.1088/1361-648X/aa8f79", "29", "465901",
+)  # fmt: skip
 CHGNET: Final = Work(
     "Deng2023",
     ("Deng, Bowen", "Zhong, Peichen", "Jun, KyuJung", "Riebesell, Janosh", "Han, Kevin", "Bartel, Christopher J.",
@@ -187,5 +198,7 @@ SQSGENERATOR: Final = Work(
     "Computer Physics Communications", 2023, "10.1016/j.cpc.2023.108664", "286", "108664",
 )  # fmt: skip
 
-BY_DOI: Final = {work.doi: work for work in (GFN1, GFN2, CHGNET, M3GNET, TENSORNET, SEVENNET, MACE, MACE_FOUNDATION)}
+BY_DOI: Final = {
+    work.doi: work for work in (GFN1, GFN2, CP2K, ESPRESSO, CHGNET, M3GNET, TENSORNET, SEVENNET, MACE, MACE_FOUNDATION)
+}
 """Works that surrogates and references name by their DOI."""
