@@ -27,6 +27,7 @@ class StandIn:
         charge: of the cell.
         hybrid: whether it says that it is HSE06; PBE if not.
         electronic: electronic steps of each ionic step; 60 is one too many.
+        bond: depth of the model crystal's bond, eV.
     """
 
     steps: int = 300
@@ -34,10 +35,11 @@ class StandIn:
     charge: int = 0
     hybrid: bool = False
     electronic: int = 8
+    bond: float = 4.5
 
     def run(self, folder: Path) -> None:
         atoms = read(folder / "POSCAR", format="vasp")
-        atoms.calc = ModelCrystal()
+        atoms.calc = ModelCrystal(bond=self.bond)
         taken: list[IonicStep] = []
 
         def keep() -> None:

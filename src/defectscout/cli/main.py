@@ -50,10 +50,28 @@ def run() -> None:
     app()
 
 
-from defectscout.cli import ablate, alloy, analyse, dataset, evaluate, models, report, search, stages, tools, train  # noqa: E402
+from defectscout.cli import (  # noqa: E402
+    ablate,
+    alloy,
+    analyse,
+    dataset,
+    evaluate,
+    host,
+    learn,
+    models,
+    queue,
+    report,
+    search,
+    stages,
+    tools,
+    train,
+)
 
 search.register(app)
+host.register(app)
 stages.register(app)
+learn.register(app)
+queue.register(app)
 alloy.register(app)
 tools.register(app)
 dataset.register(app)

@@ -9,10 +9,12 @@ import typer
 
 from defectscout.cli import options as opt
 from defectscout.cli.guard import guarded
+from defectscout.cli.host import collect_host, restart_host
 from defectscout.cli.progress import reporter
 from defectscout.cli.search import Choices, print_result, settings_from
 
 if TYPE_CHECKING:
+    from defectscout.core.progress import Progress
     from defectscout.workflow.search import Until
 
 
@@ -183,11 +185,29 @@ def collect_command(
 ) -> None:
     """Read relaxations that ran elsewhere, say how each stands, and give the answer so far. May be repeated."""
     with guarded(verbose):
+        from defectscout.workflow.host_runs import is_host_run
+
+        if is_host_run(campaign):
+            collect_host(campaign, verbose, quiet)
+            return
+        from defectscout.workflow.aiida.record import read_submission
         from defectscout.workflow.search import collect_results
 
         with reporter(quiet, verbose) as progress:
+            if folder is None and read_submission(campaign) is not None:
+                _fetch(campaign, progress)
             result = collect_results(campaign, folder, progress)
         print_result(result, json)
+
+
+def _fetch(campaign: Path, progress: Progress) -> None:
+    """Bring what has come of a submitted campaign into its folder."""
+    from defectscout.workflow.status import need_aiida
+
+    need_aiida()
+    from defectscout.workflow.aiida.follow import fetch
+
+    fetch(campaign, progress)
 
 
 def restart_command(
@@ -202,6 +222,11 @@ def restart_command(
 ) -> None:
     """Prepare relaxations that ended early or failed to run again, from their last structures and with a remedy."""
     with guarded(verbose):
+        from defectscout.workflow.host_runs import is_host_run
+
+        if is_host_run(campaign):
+            restart_host(campaign, killed)
+            return
         from defectscout.workflow.restart import ENDED, ENDED_OR_KILLED, restart
 
         with reporter(quiet, verbose) as progress:

@@ -21,6 +21,7 @@ from defectscout.reporting.wording import (
 from defectscout.workflow.compare import DefectComparison
 from defectscout.workflow.plan import Plan
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
+from defectscout.workflow.status import CampaignStatus, Standing
 
 _LEVEL_STYLES = {"high": "green", "moderate": "yellow", "low": "red"}
 
@@ -213,3 +214,32 @@ def comparison_view(first: str, second: str, comparisons: tuple[DefectComparison
 
 def _found(energy: float | None) -> str:
     return "missed" if energy is None else f"{energy:.3f}"
+
+
+def status_view(found: CampaignStatus) -> RenderableType:
+    """How each candidate of a campaign stands, and how many stand so."""
+    parts: list[RenderableType] = [Text(found.sentence)]
+    if found.candidates:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("Candidate", "State"):
+            table.add_column(name, no_wrap=True)
+        for name in ("Ionic steps", "Force (eV/Å)", "Jobs"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("Remarks")
+        for item in found.candidates:
+            force = f"{item.fmax:.3f}" if item.fmax is not None else "–"
+            row = (
+                item.name,
+                item.standing.value,
+                str(item.steps or "–"),
+                force,
+                str(item.attempts or "–"),
+                item.reason,
+            )
+            table.add_row(*row, style=_STANDING_STYLES.get(item.standing, ""))
+        counts = ", ".join(f"{count} {one.value}" for one in Standing if (count := found.count(one)))
+        parts += [table, Text(f"{len(found.candidates)} candidates: {counts}.")]
+    return Group(*parts, *(Text(note, style="yellow") for note in found.notes))
+
+
+_STANDING_STYLES = {Standing.FAILED: "red", Standing.PAUSED: "yellow", Standing.FINISHED: "green"}

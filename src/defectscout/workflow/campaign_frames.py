@@ -11,6 +11,7 @@ from defectscout.core.frames import Frame
 from defectscout.learning.frames import BULK, DefectId, FrameOrigin, LabelledFrame, SiteRecord, Unreadable
 from defectscout.workflow.campaign import RECORD_NAME
 from defectscout.workflow.campaign import read_campaign as read_settings
+from defectscout.workflow.handwork import read_method
 from defectscout.workflow.learn.rounds import ANSWERING_STAGES
 from defectscout.workflow.record import ASK, CHECK, HOST, Record, TaskKey
 from defectscout.workflow.serial import defects_from_json, host_from_json
@@ -24,12 +25,12 @@ def is_campaign(path: Path) -> bool:
 def read_campaign(path: Path) -> Iterator[LabelledFrame | SiteRecord | Unreadable]:
     """What the reference has evaluated in a campaign: relaxations of the defects and of the host, and single points.
 
-    The method is the campaign's reference; the start of a relaxation is the label of its
-    sampling structure, `relax` or `stability` for the host. What a learning loop asked beside the relaxations
-    that may end in a minimum stands under its stage: `ask/r02/Dimer` is a single point of round 2, a relaxation of one
-    frame, and `check/Rattled` a relaxation that checked the answer. Every frame counts as converged: a
-    reference raises where its electronic structure does not. The campaign may be running: it is
-    not locked, and what is recorded by then is read, one relaxation at a time.
+    The method is the campaign's reference, or the functional of what was collected; the start of a relaxation is
+    the label of its sampling structure, `relax` or `stability` for the host. What a learning loop asked beside the
+    relaxations that may end in a minimum stands under its stage: `ask/r02/Dimer` is a single point of round 2, a
+    relaxation of one frame, and `check/Rattled` a relaxation that checked the answer. Every frame counts as
+    converged: a reference raises where its electronic structure does not. The campaign may be running: it is not
+    locked, and what is recorded by then is read, one relaxation at a time.
 
     Args:
         path: the campaign's folder.
@@ -41,11 +42,12 @@ def read_campaign(path: Path) -> Iterator[LabelledFrame | SiteRecord | Unreadabl
         CampaignError: there is no campaign in the folder.
     """
     settings, _ = read_settings(path)
-    method = settings.reference.name
     record = Record(path / RECORD_NAME)
+    method = settings.reference.name if settings.reference.name != "none" else read_method(record)
     host = record.read_document("host")
-    if method == "none":
-        return iter((Unreadable(str(path), "The campaign has no reference (none), so that it has nothing to learn."),))
+    if not method:
+        reason = "The campaign has no reference (none) and nothing was collected, so that it has nothing to learn."
+        return iter((Unreadable(str(path), reason),))
     if host is None:
         return iter((Unreadable(str(path), "The campaign stopped before its host was known, and holds no frames."),))
     return _read(str(path), record, method, host_from_json(host).formula)

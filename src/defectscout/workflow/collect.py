@@ -17,7 +17,7 @@ from defectscout.relaxation.records import Checkpoint
 from defectscout.sampling.labels import folder_name
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.fitting import fit_frames
-from defectscout.workflow.handwork import DEFAULT_ENGINE, read_inputs_record
+from defectscout.workflow.handwork import DEFAULT_ENGINE, read_inputs_record, write_method
 from defectscout.workflow.outputs import Output, read_output
 from defectscout.workflow.record import REFERENCE, TaskKey
 from defectscout.workflow.stages.candidates import DefectCandidates, candidate_structures
@@ -127,6 +127,7 @@ def collect(
             f"{engine.info.program} in them."
         )
     method = _method(found)
+    write_method(campaign, method or engine.info.name)
     runs = tuple(item if isinstance(item, CandidateRun) else _take(campaign, item, method, progress) for item in found)
     for run in runs:
         (progress.warn if _needs_care(run) else progress.message)(str(run))

@@ -1,4 +1,4 @@
-"""Which engine a campaign's inputs were written for; kept in its record, for reading them back."""
+"""What a campaign keeps of runs by hand: which engine they were written for, and whose energies came back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.record import Record
 
 DEFAULT_ENGINE = "vasp"
 _DOCUMENT = "inputs"
+_METHOD = "collected-method"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +55,13 @@ def read_inputs_record(campaign: Campaign) -> InputsRecord | None:
 def write_inputs_record(campaign: Campaign, record: InputsRecord) -> None:
     """Remember what was written."""
     campaign.record.write_document(_DOCUMENT, _RECORD.dump_json(record).decode())
+
+
+def write_method(campaign: Campaign, method: str) -> None:
+    """Remember the functional, or else the engine, of the relaxations that were collected."""
+    campaign.record.write_document(_METHOD, method)
+
+
+def read_method(record: Record) -> str:
+    """Whose energies were collected, such as `HSE06`; empty before anything was."""
+    return record.read_document(_METHOD) or ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from defectscout.core.defect import Defect, Host
 from defectscout.core.errors import CampaignError, InputFileError, NothingFoundError
@@ -41,6 +42,9 @@ from defectscout.workflow.stages.scout import (
     scout,
     warn_of_unfamiliar,
 )
+
+if TYPE_CHECKING:
+    from defectscout.workflow.learn.by_hand import HandRound
 
 
 class Until(StrEnum):
@@ -227,6 +231,37 @@ def inputs(folder: Path, target: Path | None, progress: Progress, choices: Input
             target or campaign.folder / INPUTS_FOLDER,
             choices,
         )
+        _say_notes(written, progress)
+        return written
+
+
+def learn_by_hand(folder: Path, progress: Progress) -> HandRound:
+    """Tune the surrogate of the campaign in `folder` on what was collected, and scout again.
+
+    Raises:
+        DefectscoutError: see `by_hand.further_round`.
+    """
+    from defectscout.workflow.learn.by_hand import further_round
+
+    with reopen_campaign(folder) as campaign:
+        prepared = prepare(campaign, progress)
+        return further_round(campaign, prepared.defects, prepared.host.formula, progress)
+
+
+def inputs_of_round(folder: Path, done: HandRound, progress: Progress) -> InputsWritten:
+    """Write inputs of the candidates that a round has added, where those before it are.
+
+    Raises:
+        DefectscoutError: see `inputs.write_inputs`.
+    """
+    fresh = {item.defect: item.new for item in done.defects}
+    with reopen_campaign(folder) as campaign:
+        prepared = prepare(campaign, progress)
+        only = {
+            label: replace(chosen, candidates=tuple(one for one in chosen.candidates if one.label in fresh[label]))
+            for label, chosen in choose_candidates(campaign, prepared.defects, progress).items()
+        }
+        written = write_inputs(campaign, prepared.defects, only, inputs_folder(campaign))
         _say_notes(written, progress)
         return written
 

@@ -48,7 +48,7 @@ def settled(
         return settings.model_copy(update={"strategy": recorded.strategy})
     reason = why_not_learn(settings)
     if settings.strategy == "learn" and reason:
-        if reason == _NO_EXTRA:
+        if reason == NO_EXTRA:
             raise MissingExtraError("Learning during a search", "lightning", "train")
         raise SettingsError(f"The search cannot learn: {reason}. Search without learning (--no-learn).")
     if settings.strategy != "auto":
@@ -60,19 +60,23 @@ def settled(
     return settings.model_copy(update={"strategy": "learn"})
 
 
-_NO_EXTRA: Final = "the extra 'train' is not installed (pip install 'defectscout[train]')"
+NO_EXTRA: Final = "the extra 'train' is not installed (pip install 'defectscout[train]')"
 
 
 def why_not_learn(settings: SearchSettings) -> str:
     """What keeps a search from learning; empty if nothing does."""
     if settings.reference.name == "none":
         return "there is no reference to learn from (--reference none)"
-    name = settings.surrogate.name
+    return why_not_tunable(settings.surrogate.name)
+
+
+def why_not_tunable(name: str) -> str:
+    """What keeps a surrogate, by its name or folder, from being tuned; empty if nothing does."""
     folder = Path(name).expanduser()
     family = read_manifest(folder).family if is_model_folder(folder) else name.partition(":")[0].lower()
     if family not in trainable_families():
         return f"the surrogate {name} cannot be tuned (there are: {', '.join(trainable_families())})"
-    return "" if find_spec("lightning") is not None else _NO_EXTRA
+    return "" if find_spec("lightning") is not None else NO_EXTRA
 
 
 def _with_nearest(settings: SearchSettings, source: Source, folder: Path, progress: Progress) -> SearchSettings:

@@ -19,7 +19,7 @@ from defectscout.minima.alignment import displacements
 from defectscout.minima.distinct import DistinctMinima, distinct_minima
 from defectscout.minima.symmetry import site_symmetry
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.record import SCOUT
+from defectscout.workflow.record import REFERENCE, SCOUT
 from defectscout.workflow.stages.borrowed import Borrowed, read_borrowed
 from defectscout.workflow.stages.sampling import sampling_structures
 from defectscout.workflow.stages.scout import scouted
@@ -41,6 +41,7 @@ class Origin(StrEnum):
     SCOUTED = "scouted"  # what the surrogate made of it
     RATTLED = "scouted, rattled"  # that, rattled to leave a saddle point
     LEARNED = "learning loop"  # what the surrogate of a round proposed, or a sampling structure as a check
+    FURTHER = "further round"  # a minimum of a surrogate that was tuned on the candidates before it
     BORROWED = "other charge state"  # a minimum of another charge state on the reference's surface
 
 
@@ -219,8 +220,12 @@ def candidate_structures(
     starts = {structure.label: structure.atoms for structure in sampling_structures(campaign, defect)}
     ends = {relaxation.label: relaxation.final for relaxation in scouted(campaign, defect)}
     borrowed = {item.label: item.atoms for item in read_borrowed(campaign) if item.defect == defect.label}
+    recorded = {task.key.label: task.start for task in campaign.record.tasks(REFERENCE, defect.label)}
     structures = []
     for candidate in candidates.candidates:
+        if candidate.origin is Origin.FURTHER:
+            structures.append((candidate, recorded[candidate.label]))
+            continue
         if candidate.origin is Origin.SAMPLED:
             structures.append((candidate, starts[candidate.label]))
             continue

@@ -1,0 +1,64 @@
+"""Scouting as a job: `defectscout` itself on a computer with a queue, such as one with GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiida import orm
+from aiida.common import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+
+from defectscout.workflow.aiida.data import unpack
+from defectscout.workflow.aiida.options import default_options
+from defectscout.workflow.aiida.snapshots import rename_surrogate, surrogate_name
+from defectscout.workflow.aiida.weights import FOLDER, name_there
+from defectscout.workflow.campaign import RECORD_NAME
+
+CAMPAIGN = "campaign"
+"""Folder of the campaign on the computer."""
+
+OUTPUT = "defectscout.out"
+
+
+class ScoutingCalculation(CalcJob):
+    """Scouts the sampling structures of a campaign and chooses its candidates; one that was cut short goes on."""
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Inputs, outputs and the ways in which it ends."""
+        super().define(spec)
+        spec.input("campaign", valid_type=orm.FolderData, help="Snapshot of a campaign.")
+        spec.input(
+            "surrogate", valid_type=orm.FolderData, required=False, help="Weights that the computer does not have."
+        )
+        options = spec.inputs["metadata"]["options"]
+        options["resources"].default = default_options()["resources"]
+        options["parser_name"].default = "defectscout.scouting"
+        options["withmpi"].default = False
+        spec.output("campaign", valid_type=orm.FolderData, required=False, help="Snapshot with what was scouted.")
+        spec.exit_code(310, "ERROR_NO_OUTPUT", message="No record of the campaign came back.")
+        spec.exit_code(400, "ERROR_UNFINISHED", message="It ended before all was scouted: {reason}")
+        spec.exit_code(410, "ERROR_FAILED", message="It failed: {reason}")
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """The snapshot, the weights, and the command."""
+        target = Path(folder.abspath) / CAMPAIGN
+        unpack([self.inputs.campaign], target)
+        if "surrogate" in self.inputs:
+            rename_surrogate(target, name_there(surrogate_name(target)))
+        code = CodeInfo()
+        code.code_uuid = self.inputs.code.uuid
+        code.cmdline_params = ["candidates", CAMPAIGN, "--quiet"]
+        code.stdout_name = OUTPUT
+        code.join_files = True
+        info = CalcInfo()
+        info.codes_info = [code]
+        # With a journal beside it, where the job was killed in the middle of a write.
+        info.retrieve_list = [OUTPUT, (f"{CAMPAIGN}/{RECORD_NAME}*", ".", 0), (f"{CAMPAIGN}/settings.toml", ".", 0)]
+        info.local_copy_list, info.remote_copy_list, info.remote_symlink_list = [], [], []
+        if "surrogate" in self.inputs:
+            info.local_copy_list = [(self.inputs.surrogate.uuid, ".", FOLDER)]
+        # The record is an input node already, but for the surrogate's name.
+        info.provenance_exclude_list = [f"{CAMPAIGN}/{RECORD_NAME}", f"{CAMPAIGN}/settings.toml"]
+        return info

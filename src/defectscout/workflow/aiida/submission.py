@@ -1,0 +1,248 @@
+"""Submitting a campaign to AiiDA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aiida import orm
+from aiida.engine import submit as submit_process
+
+from defectscout.core.errors import CampaignError, SettingsError
+from defectscout.core.progress import Progress
+from defectscout.references.engines.base import RunnableEngine
+from defectscout.references.engines.registry import available_engines
+from defectscout.workflow.aiida.data import folder_node, to_node
+from defectscout.workflow.aiida.options import default_options
+from defectscout.workflow.aiida.profiles import check_daemon, find_code, full_label, open_profile
+from defectscout.workflow.aiida.record import Submission, read_submission, write_submission
+from defectscout.workflow.aiida.restarts import DEFAULT_ITERATIONS
+from defectscout.workflow.aiida.search import SearchWorkChain
+from defectscout.workflow.aiida.snapshots import FILES, Method, check_campaign, open_tasks, place_of
+from defectscout.workflow.aiida.tasks import read_preset, runnable_engine, write_task
+from defectscout.workflow.aiida.weights import weights_of
+from defectscout.workflow.campaign import Campaign, reopen_campaign
+from defectscout.workflow.handwork import INPUTS_FOLDER, InputsRecord, read_inputs_record, write_inputs_record
+from defectscout.workflow.record import SCOUT
+from defectscout.workflow.search import prepare
+
+MARK = ".aiida"
+"""File in a candidate's folder that says which of AiiDA's jobs its files come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How a campaign is submitted.
+
+    Attributes:
+        code: the DFT code in AiiDA, `label@computer` or `label`.
+        computer: its computer, where `code` does not say; empty if it does.
+        engine: which program it is; empty to tell from what the code is called.
+        preset: its settings; empty for those that inputs were written with, else the engine's first.
+        scouting_code: defectscout itself on a computer; empty if the campaign is scouted.
+        options: of the DFT code's jobs, as AiiDA takes them.
+        scouting_options: of the jobs that scout.
+        max_concurrent: relaxations at once.
+        max_iterations: jobs that one relaxation may take.
+        profile: AiiDA's; empty for the default.
+    """
+
+    code: str
+    computer: str = ""
+    engine: str = ""
+    preset: str = ""
+    scouting_code: str = ""
+    options: Mapping[str, Any] = field(default_factory=default_options)
+    scouting_options: Mapping[str, Any] = field(default_factory=default_options)
+    max_concurrent: int = 50
+    max_iterations: int = DEFAULT_ITERATIONS
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What was submitted.
+
+    Attributes:
+        submission: as the campaign remembers it.
+        pk: AiiDA's number of the work chain.
+        candidates: how many are relaxed; None where they have to be found first.
+    """
+
+    submission: Submission
+    pk: int
+    candidates: int | None
+
+
+def submit(folder: Path, choices: Choices, progress: Progress) -> Submitted:
+    """Submit the campaign in `folder`: what is left of it is relaxed, and scouted before if need be.
+
+    Raises:
+        SettingsError: profile, computer, code, engine or preset are not there, or the daemon does not run.
+        CampaignError: the campaign is submitted already, has a reference of its own, or is done; or its scouting has
+            not come to its end and there is no `scouting_code`.
+    """
+    with reopen_campaign(folder) as campaign:
+        check_campaign(campaign)
+        profile = open_profile(choices.profile)
+        _check_ended(folder)
+        code = find_code(choices.code, choices.computer)
+        engine = runnable_engine(_engine_name(choices, code))
+        method = _method(campaign, choices, engine)
+        scouting_code = find_code(choices.scouting_code, "") if choices.scouting_code else None
+        check_daemon(progress)
+        inputs, n_candidates = _inputs(campaign, method, scouting_code, choices, progress)
+        node = submit_process(
+            SearchWorkChain,
+            code=code,
+            settings=orm.Dict(
+                {
+                    "engine": method.engine,
+                    "preset": method.preset,
+                    "preset_text": method.preset_text,
+                    "max_concurrent": choices.max_concurrent,
+                    "max_iterations": choices.max_iterations,
+                }
+            ),
+            options=orm.Dict(dict(choices.options)),
+            metadata={"label": f"defectscout {folder.resolve().name}"[:255]},
+            **inputs,
+        )
+        done = Submission(profile, node.uuid, method.engine, method.preset, full_label(code))
+        write_submission(campaign, done)
+        place = str((campaign.folder / INPUTS_FOLDER).resolve())
+        write_inputs_record(campaign, InputsRecord(method.engine, method.preset, place))
+    return Submitted(done, node.pk, n_candidates)
+
+
+def _check_ended(folder: Path) -> None:
+    before = read_submission(folder)
+    if before is None:
+        return
+    from aiida.common.exceptions import NotExistent
+
+    try:
+        node = orm.load_node(before.uuid)
+    except NotExistent:
+        raise CampaignError(
+            f"The campaign in {folder} was submitted with AiiDA's profile '{before.profile}', where its search "
+            f"{before.uuid} is not to be found now. Choose that profile with --profile, or start a new campaign."
+        ) from None
+    if not node.is_terminated:
+        raise CampaignError(
+            f"The campaign in {folder} is submitted already, as {node.process_label}<{node.pk}>. See how it stands "
+            f"with: defectscout status {folder}; end it with: defectscout abort {folder}"
+        )
+
+
+def _engine_name(choices: Choices, code: orm.AbstractCode) -> str:
+    """As asked for; else what the code, or its default plugin, is called."""
+    if choices.engine:
+        return choices.engine
+    known = available_engines()
+    words = (*str(code.default_calc_job_plugin or "").split("."), str(code.label))
+    for word in words:
+        name = next((one for one in known if word.lower().startswith(one)), "")
+        if name:
+            return name
+    raise SettingsError(
+        f"Which program the code {full_label(code)} is cannot be told from its name. Say so with --engine: "
+        f"{', '.join(known)}."
+    )
+
+
+def _method(campaign: Campaign, choices: Choices, engine: RunnableEngine) -> Method:
+    presets = engine.info.presets
+    preset, before = choices.preset, read_inputs_record(campaign)
+    if not preset and before is not None and before.engine == engine.info.name:
+        preset = before.preset
+    preset = preset or next(iter(presets))
+    if preset not in presets and not preset.endswith(".toml"):
+        raise SettingsError(
+            f"{engine.info.program} has no preset '{preset}'. Choose one of: {', '.join(presets)}; or give a TOML file."
+        )
+    text = read_preset(preset)
+    return Method(engine.info.name, str(Path(preset).expanduser().resolve()) if text else preset, text)
+
+
+def _inputs(
+    campaign: Campaign,
+    method: Method,
+    scouting_code: orm.AbstractCode | None,
+    choices: Choices,
+    progress: Progress,
+) -> tuple[dict[str, Any], int | None]:
+    """Snapshot, host and, where it has to be scouted, what scouts; and how many candidates there are."""
+    prepared = prepare(campaign, progress)
+    inputs: dict[str, Any] = {"host": to_node(prepared.defects[0].bulk, prepared.host.formula)}
+    count: int | None = None
+    if _is_scouted(campaign):
+        _, tasks = open_tasks(campaign, method)
+        if not tasks:
+            raise CampaignError(
+                f"Every candidate of the campaign in {campaign.folder} has been relaxed: nothing is left to submit."
+            )
+        _try_first_of_each(campaign, tasks, progress)
+        count = len(tasks)
+    elif scouting_code is None:
+        raise CampaignError(
+            f"The campaign in {campaign.folder} has not been scouted. Do it here with: defectscout scout "
+            f"{campaign.folder}; or on another computer, with --scout-code defectscout@NAME."
+        )
+    else:
+        inputs["scouting_code"] = scouting_code
+        inputs["scouting_options"] = orm.Dict(dict(choices.scouting_options))
+        weights = weights_of(campaign.settings.surrogate.name)
+        if weights is not None:
+            inputs["surrogate"] = folder_node(weights.resolve().parent, [weights.name])
+    inputs["campaign"] = folder_node(campaign.folder, FILES)
+    return inputs, count
+
+
+def _is_scouted(campaign: Campaign) -> bool:
+    if campaign.settings.strategy == "reference-only":
+        return True
+    tasks = campaign.record.tasks(SCOUT)
+    return bool(tasks) and all(task.state.is_finished for task in tasks)
+
+
+def _try_first_of_each(campaign: Campaign, tasks: Any, progress: Progress) -> None:
+    """Write the input of one candidate of each defect, so that what is missing is known before anything is sent.
+
+    Raises:
+        CampaignError: calculations by hand are in the place where results would go.
+        SettingsError: files are missing that no run can do without.
+    """
+    from defectscout.references.engines.base import RunState
+
+    notes: dict[str, None] = {}
+    tried: set[str] = set()
+    for task, atoms in tasks:
+        engine = runnable_engine(task.engine)
+        place = place_of(campaign.folder / INPUTS_FOLDER, task)
+        if not (place / MARK).exists() and place.is_dir() and _has_run(campaign, place, RunState.NOT_RUN):
+            raise CampaignError(
+                f"{place} holds a calculation that was run by hand. Read what there is with: defectscout collect "
+                f"{campaign.folder}; then move {campaign.folder / INPUTS_FOLDER} away and submit what is left."
+            )
+        if task.defect in tried:
+            continue
+        tried.add(task.defect)
+        with TemporaryDirectory(prefix="defectscout-") as name:
+            said = write_task(Path(name), atoms, task)
+            missing = [one for one in engine.execution.secret if not (Path(name) / one).is_file()]
+        if missing:
+            raise SettingsError(f"{task.title} cannot be run: {' '.join(said)}")
+        notes.update(dict.fromkeys(said))
+    for note in notes:
+        progress.warn(note)
+
+
+def _has_run(campaign: Campaign, place: Path, nothing: object) -> bool:
+    from defectscout.references.engines.registry import load_engine
+
+    before = read_inputs_record(campaign)
+    return before is not None and load_engine(before.engine).diagnose(place).state is not nothing
