@@ -168,7 +168,7 @@ def test_submit_status_collect_from_the_command_line(
     said = run("submit", str(out), "--code", "cp2k", "--preset", "quick", "--scout-code", label, "-q")
     assert "Submitted its scouting, then its candidates" in said
     collected = run("collect", str(out))
-    assert "Took the scouted structures" in collected
+    assert "Took over into the campaign what was scouted" in collected
     assert "v_Mg_0/Unperturbed: finished" in collected
     assert (out / "inputs" / "v_Mg_0" / "Unperturbed" / "cp2k.1.out").is_file()
     assert "Fetched 0 relaxations" in run("collect", str(out))

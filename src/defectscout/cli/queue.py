@@ -53,7 +53,7 @@ def submit_command(
         str,
         typer.Option(
             "--scout-code",
-            help="defectscout itself on a computer (with GPUs), for a campaign that is not scouted.",
+            help="defectscout itself on a computer (with GPUs), for a campaign that is not scouted, or for --rounds.",
             metavar="LABEL@COMPUTER",
             show_default=False,
         ),
@@ -66,6 +66,15 @@ def submit_command(
         Path | None,
         typer.Option("--scout-options", help="The same for the job that scouts.", show_default=False),
     ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            min=0,
+            help="Rounds of learning at most: the surrogate is tuned on what has been relaxed and scouts again (by "
+            "--scout-code), and what is new is relaxed, until nothing is.",
+        ),
+    ] = 0,
     max_concurrent: Annotated[int, typer.Option("--max-concurrent", min=1, help="Relaxations at once.")] = 50,
     max_jobs: Annotated[
         int, typer.Option("--max-jobs", min=1, help="Jobs that one relaxation may take, restarts included.")
@@ -93,13 +102,14 @@ def submit_command(
             max_concurrent=max_concurrent,
             max_iterations=max_jobs,
             profile=profile,
+            rounds=rounds,
         )
         with reporter(quiet, verbose) as progress:
             done = submit(campaign, choices, progress)
         what = "its scouting, then its candidates" if done.candidates is None else f"{done.candidates} candidates"
         typer.echo(
             f"Submitted {what} to {done.submission.code} ({done.submission.engine}, {done.submission.preset}) as "
-            f"SearchWorkChain<{done.pk}>."
+            f"{'LearningWorkChain' if rounds else 'SearchWorkChain'}<{done.pk}>."
         )
         typer.echo(f"How it stands: defectscout status {campaign}; what has come: defectscout collect {campaign}")
 

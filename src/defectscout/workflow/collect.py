@@ -166,7 +166,9 @@ def _take(campaign: Campaign, found: _Found, method: str, progress: Progress) ->
     if output is None:
         if diagnosis.state is RunState.FAILED:
             campaign.record.finish(found.key, RelaxationState.FAILED, diagnosis.reason, 0)
-        return CandidateRun(name, found.folder, diagnosis.state, reason=diagnosis.reason, remedy=diagnosis.remedy)
+        return _read_before(campaign, found.key, found.folder) or CandidateRun(
+            name, found.folder, diagnosis.state, reason=diagnosis.reason, remedy=diagnosis.remedy
+        )
     for note in output.notes:
         # That a run which goes on, or will go on, has no end is said already.
         (progress.message if output.steps else progress.warn)(f"{output.source}: {note}")
@@ -190,6 +192,16 @@ def _take(campaign: Campaign, found: _Found, method: str, progress: Progress) ->
         reason=diagnosis.reason,
         remedy=diagnosis.remedy,
     )
+
+
+def _read_before(campaign: Campaign, key: TaskKey, folder: Path) -> CandidateRun | None:
+    """A relaxation that was read to its end and whose files are elsewhere now; None if that is not so."""
+    known = next(task for task in campaign.record.tasks(key.stage, key.defect) if task.key == key)
+    if known.state is not RelaxationState.CONVERGED:
+        return None
+    frames = campaign.record.frames(key)
+    fmax = frames[-1].prediction.fmax if frames else None
+    return CandidateRun(_name(key), folder, RunState.FINISHED, known.evaluations, fmax)
 
 
 def _check(found: _Found, output: Output, method: str) -> None:

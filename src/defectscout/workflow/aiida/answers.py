@@ -17,7 +17,15 @@ from defectscout.core.errors import DefectscoutError
 from defectscout.core.progress import SilentProgress
 from defectscout.workflow.aiida.data import folder_node, to_atoms, to_node, unpack, unpacked
 from defectscout.workflow.aiida.links import candidate_key, defect_keys
-from defectscout.workflow.aiida.snapshots import FILES, Method, collect_into, open_tasks, place_of, runs_as_data
+from defectscout.workflow.aiida.snapshots import (
+    FILES,
+    Method,
+    collect_into,
+    newest_candidates,
+    open_tasks,
+    place_of,
+    runs_as_data,
+)
 from defectscout.workflow.aiida.tasks import task_from_dict, task_to_dict
 from defectscout.workflow.campaign import reopen_campaign
 from defectscout.workflow.exports import summary_json
@@ -47,6 +55,9 @@ def candidates_of(
         try:
             with reopen_campaign(folder) as opened:
                 prepared, found = open_tasks(opened, method_of(settings.get_dict()), defects.get_list())
+            if settings.get_dict().get("newest_round"):
+                newest = newest_candidates(folder)
+                found = [item for item in found if item[0].candidate in newest.get(item[0].defect, ())]
         except DefectscoutError as error:
             return ExitCode(REFUSED, str(error))
     known, given = prepared.defects[0].bulk, to_atoms(host)

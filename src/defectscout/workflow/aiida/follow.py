@@ -13,10 +13,10 @@ from aiida.common.exceptions import NotExistent
 from defectscout.core.errors import CampaignError
 from defectscout.core.progress import Progress
 from defectscout.workflow.aiida.data import unpack, unpacked
-from defectscout.workflow.aiida.graph import RelaxationNodes, relaxations_of, scouted_campaign
+from defectscout.workflow.aiida.graph import RelaxationNodes, relaxations_of, scouted_campaign, searches_of
 from defectscout.workflow.aiida.profiles import is_daemon_running, open_profile
 from defectscout.workflow.aiida.record import DOCUMENT, Submission, read_submission
-from defectscout.workflow.aiida.snapshots import adopt, is_scouted, place_of
+from defectscout.workflow.aiida.snapshots import adopt, is_scouted, n_rounds, place_of
 from defectscout.workflow.aiida.submission import MARK
 from defectscout.workflow.aiida.tasks import RelaxationTask, task_from_dict
 from defectscout.workflow.handwork import INPUTS_FOLDER
@@ -80,7 +80,8 @@ def aiida_status(folder: Path, profile: str = "") -> CampaignStatus:
 
 
 def _with_tasks(node: orm.WorkChainNode) -> list[tuple[RelaxationNodes, RelaxationTask]]:
-    return [(item, task_from_dict(item.task.get_dict())) for item in relaxations_of(node)]
+    found = [item for search in searches_of(node) for item in relaxations_of(search)]
+    return [(item, task_from_dict(item.task.get_dict())) for item in found]
 
 
 def _standing(name: str, item: RelaxationNodes) -> CandidateStatus:
@@ -100,7 +101,8 @@ def _standing(name: str, item: RelaxationNodes) -> CandidateStatus:
     else:
         state = job.get_scheduler_state() if job is not None and not job.is_terminated else None
         standing = Standing.RUNNING if state is not None and state.value == "running" else Standing.QUEUED
-        reason = str(last.get("reason", "")) if len(item.jobs) > 1 else ""
+        if len(item.jobs) > 1 and last.get("reason"):
+            reason = f"its last job: {last['reason']}"
     return CandidateStatus(
         name=name,
         standing=standing,
@@ -148,15 +150,7 @@ def fetch(folder: Path, progress: Progress, profile: str = "") -> Path:
         CampaignError, SettingsError: see `search_node`; or the candidates are not known yet.
     """
     _, node = search_node(folder, profile)
-    if not is_scouted(folder):
-        scouted = scouted_campaign(node)
-        if scouted is None:
-            raise CampaignError(f"Nothing has come back yet of the campaign in {folder}: it is still to be scouted.")
-        with unpacked(scouted) as newer:
-            if not is_scouted(newer):
-                raise CampaignError(f"The campaign in {folder} is still being scouted: nothing is there to collect.")
-            adopt(folder, newer, ("inputs", DOCUMENT))
-        progress.message("Took the scouted structures and the candidates over into the campaign.")
+    _take_over(folder, node, progress)
     inputs = folder / INPUTS_FOLDER
     count = 0
     for item, task in _with_tasks(node):
@@ -164,6 +158,28 @@ def fetch(folder: Path, progress: Progress, profile: str = "") -> Path:
     inputs.mkdir(exist_ok=True)
     progress.message(f"Fetched {count} relaxations that have changed since the last time into {inputs}.")
     return inputs
+
+
+def _take_over(folder: Path, node: orm.WorkChainNode, progress: Progress) -> None:
+    """Bring what was scouted or learned elsewhere into the campaign, if it is newer than what is there.
+
+    Raises:
+        CampaignError: there are no candidates yet, neither here nor there.
+    """
+    known, scouted = is_scouted(folder), scouted_campaign(node)
+    if scouted is None:
+        if not known:
+            raise CampaignError(f"Nothing has come back yet of the campaign in {folder}: it is still to be scouted.")
+        return
+    with unpacked(scouted) as newer:
+        if not is_scouted(newer):
+            if not known:
+                raise CampaignError(f"The campaign in {folder} is still being scouted: nothing is there to collect.")
+            return
+        if known and n_rounds(newer) <= n_rounds(folder):
+            return
+        adopt(folder, newer, ("inputs", DOCUMENT))
+    progress.message("Took over into the campaign what was scouted elsewhere, and its candidates.")
 
 
 def _fetch_one(item: RelaxationNodes, target: Path) -> bool:

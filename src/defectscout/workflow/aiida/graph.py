@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from aiida import orm
+
+SEARCH: Final = "SearchWorkChain"
+"""How AiiDA calls the process of a search."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,13 +34,19 @@ class RelaxationNodes:
 
     @property
     def files(self) -> orm.FolderData | None:
-        """Input of the last job, with all that earlier ones have left in it; None before the first."""
-        return self.jobs[-1].inputs.files if self.jobs else None
+        """Input of the last job that has ended, with all that earlier ones have left in it; of the first one where none
+        has; None before that."""
+        job = self._told or (self.jobs[0] if self.jobs else None)
+        return job.inputs.files if job is not None else None
 
     @property
     def retrieved(self) -> orm.FolderData | None:
-        """What the last job has left; None before it ends."""
-        return retrieved_of(self.jobs[-1]) if self.jobs else None
+        """What the last job that has ended has left; None before one ends."""
+        return retrieved_of(self._told) if self._told is not None else None
+
+    @property
+    def _told(self) -> orm.CalcJobNode | None:
+        return next((job for job in reversed(self.jobs) if retrieved_of(job) is not None), None)
 
 
 def retrieved_of(job: orm.CalcJobNode) -> orm.FolderData | None:
@@ -88,8 +98,15 @@ def relaxations_of(search: orm.WorkChainNode, defect: str = "") -> tuple[Relaxat
     return tuple(sorted(found, key=lambda item: item.key))
 
 
-def scouted_campaign(search: orm.WorkChainNode) -> orm.FolderData | None:
-    """The newest snapshot that scouting has brought back; None where there was none."""
-    jobs = [job for job in search.called if isinstance(job, orm.CalcJobNode) and "campaign" in job.outputs]
+def searches_of(node: orm.WorkChainNode) -> list[orm.WorkChainNode]:
+    """The searches that what was submitted consists of, first to last: itself, or one for each round of learning."""
+    own = [one for one in node.called if isinstance(one, orm.WorkChainNode) and one.process_label == SEARCH]
+    return sorted(own, key=lambda one: int(one.pk)) or [node]
+
+
+def scouted_campaign(node: orm.WorkChainNode) -> orm.FolderData | None:
+    """The newest snapshot that scouting or learning has brought back; None where there was none."""
+    called = [*node.called, *(one for search in searches_of(node) if search.pk != node.pk for one in search.called)]
+    jobs = [job for job in called if isinstance(job, orm.CalcJobNode) and "campaign" in job.outputs]
     newest: Sequence[orm.CalcJobNode] = sorted(jobs, key=lambda job: job.pk)
     return newest[-1].outputs.campaign if newest else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 from aiida import orm
@@ -13,7 +14,7 @@ from defectscout.core.errors import DefectscoutError
 from defectscout.references.engines.base import Diagnosis, RunState
 from defectscout.workflow.aiida.data import folder_node, to_atoms, to_node, unpacked
 from defectscout.workflow.aiida.scouting import OUTPUT
-from defectscout.workflow.aiida.snapshots import FILES, is_scouted, rename_surrogate, surrogate_name
+from defectscout.workflow.aiida.snapshots import FILES, is_scouted, n_rounds, rename_surrogate, surrogate_name
 from defectscout.workflow.aiida.tasks import RelaxationTask, in_given_order, runnable_engine, task_from_dict
 from defectscout.workflow.campaign import RECORD_NAME
 from defectscout.workflow.outputs import Output, read_output
@@ -102,6 +103,10 @@ def _summary(diagnosis: Diagnosis, output: Output | None) -> dict[str, object]:
 class ScoutingParser(Parser):
     """Takes what was scouted back, finished or not."""
 
+    @staticmethod
+    def _is_done(folder: Path, before: Path) -> bool:
+        return is_scouted(folder)
+
     def parse(self, **kwargs: object) -> ExitCode:
         """The snapshot, and whether the candidates are chosen."""
         names = self.retrieved.base.repository.list_object_names()
@@ -114,12 +119,20 @@ class ScoutingParser(Parser):
         with unpacked(self.retrieved) as folder, unpacked(self.node.inputs.campaign) as before:
             try:
                 rename_surrogate(folder, surrogate_name(before))
-                scouted = is_scouted(folder)
+                done = self._is_done(folder, before)
             except (DefectscoutError, ValueError, LookupError, sqlite3.Error) as error:
                 self.logger.warning(str(error))
                 return self.exit_codes.ERROR_NO_OUTPUT
             self.out("campaign", folder_node(folder, FILES))
-        if scouted:
+        if done:
             return ExitCode(0)
         code = self.exit_codes.ERROR_FAILED if "Error:" in said else self.exit_codes.ERROR_UNFINISHED
         return code.format(reason=said[said.find("Error:") :] if "Error:" in said else "see its output")
+
+
+class LearningParser(ScoutingParser):
+    """Takes what was learned back, finished or not."""
+
+    @staticmethod
+    def _is_done(folder: Path, before: Path) -> bool:
+        return n_rounds(folder) > n_rounds(before)

@@ -116,7 +116,18 @@ def check_daemon(progress: Progress) -> None:
 
 
 def is_daemon_running() -> bool:
-    """Whether AiiDA's daemon runs for the profile that is loaded."""
+    """Whether AiiDA's daemon runs for the profile that is loaded.
+
+    AiiDA itself only looks whether the daemon has left the file with its process id, which it does when it is killed.
+    """
+    import psutil
     from aiida.engine.daemon.client import get_daemon_client
 
-    return bool(get_daemon_client().is_daemon_running)
+    number = get_daemon_client().get_daemon_pid()
+    if number is None:
+        return False
+    try:
+        words = psutil.Process(number).cmdline()
+    except psutil.Error:
+        return False
+    return any("circus" in word for word in words)  # and no other process that has its number now

@@ -1,8 +1,9 @@
-"""Scouting as a job: `defectscout` itself on a computer with a queue, such as one with GPUs."""
+"""Scouting and learning as jobs: `defectscout` itself on a computer with a queue, such as one with GPUs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from aiida import orm
 from aiida.common import CalcInfo, CodeInfo
@@ -13,7 +14,7 @@ from defectscout.workflow.aiida.data import unpack
 from defectscout.workflow.aiida.options import default_options
 from defectscout.workflow.aiida.snapshots import rename_surrogate, surrogate_name
 from defectscout.workflow.aiida.weights import FOLDER, name_there
-from defectscout.workflow.campaign import RECORD_NAME
+from defectscout.workflow.campaign import LEARNING_FOLDER, RECORD_NAME
 
 CAMPAIGN = "campaign"
 """Folder of the campaign on the computer."""
@@ -23,6 +24,10 @@ OUTPUT = "defectscout.out"
 
 class ScoutingCalculation(CalcJob):
     """Scouts the sampling structures of a campaign and chooses its candidates; one that was cut short goes on."""
+
+    _COMMAND: ClassVar[tuple[str, ...]] = ("candidates", CAMPAIGN, "--quiet")
+    _PARSER: ClassVar[str] = "defectscout.scouting"
+    _FOLDERS: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:
@@ -34,7 +39,7 @@ class ScoutingCalculation(CalcJob):
         )
         options = spec.inputs["metadata"]["options"]
         options["resources"].default = default_options()["resources"]
-        options["parser_name"].default = "defectscout.scouting"
+        options["parser_name"].default = cls._PARSER
         options["withmpi"].default = False
         spec.output("campaign", valid_type=orm.FolderData, required=False, help="Snapshot with what was scouted.")
         spec.exit_code(310, "ERROR_NO_OUTPUT", message="No record of the campaign came back.")
@@ -49,16 +54,26 @@ class ScoutingCalculation(CalcJob):
             rename_surrogate(target, name_there(surrogate_name(target)))
         code = CodeInfo()
         code.code_uuid = self.inputs.code.uuid
-        code.cmdline_params = ["candidates", CAMPAIGN, "--quiet"]
+        code.cmdline_params = list(self._COMMAND)
         code.stdout_name = OUTPUT
         code.join_files = True
         info = CalcInfo()
         info.codes_info = [code]
         # With a journal beside it, where the job was killed in the middle of a write.
         info.retrieve_list = [OUTPUT, (f"{CAMPAIGN}/{RECORD_NAME}*", ".", 0), (f"{CAMPAIGN}/settings.toml", ".", 0)]
+        info.retrieve_list += [(f"{CAMPAIGN}/{name}", ".", 0) for name in self._FOLDERS]
         info.local_copy_list, info.remote_copy_list, info.remote_symlink_list = [], [], []
         if "surrogate" in self.inputs:
             info.local_copy_list = [(self.inputs.surrogate.uuid, ".", FOLDER)]
-        # The record is an input node already, but for the surrogate's name.
-        info.provenance_exclude_list = [f"{CAMPAIGN}/{RECORD_NAME}", f"{CAMPAIGN}/settings.toml"]
+        # The snapshot is an input node already, but for the surrogate's name.
+        files = (path for path in target.rglob("*") if path.is_file())
+        info.provenance_exclude_list = [path.relative_to(folder.abspath).as_posix() for path in files]
         return info
+
+
+class LearningCalculation(ScoutingCalculation):
+    """Tunes the surrogate of a campaign on what has been relaxed, and scouts again; one that was cut short goes on."""
+
+    _COMMAND = ("learn", CAMPAIGN, "--no-inputs", "--quiet")
+    _PARSER = "defectscout.learning"
+    _FOLDERS = (LEARNING_FOLDER,)

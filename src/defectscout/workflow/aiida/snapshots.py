@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,17 @@ from defectscout.core.progress import Progress, SilentProgress
 from defectscout.sampling.labels import folder_name
 from defectscout.workflow.aiida.tasks import RelaxationTask, runnable_engine
 from defectscout.workflow.answer import answer
-from defectscout.workflow.campaign import RECORD_NAME, SETTINGS_NAME, Campaign, reopen_campaign
+from defectscout.workflow.campaign import LEARNING_FOLDER, RECORD_NAME, SETTINGS_NAME, Campaign, reopen_campaign
 from defectscout.workflow.collect import CandidateRun, collect
 from defectscout.workflow.handwork import InputsRecord, write_inputs_record
+from defectscout.workflow.learn.by_hand import rounds_in
 from defectscout.workflow.record import REFERENCE, SAMPLING, Record
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import Prepared, prepare
 from defectscout.workflow.stages.candidates import candidate_structures, choose_candidates
 
-FILES = (RECORD_NAME, SETTINGS_NAME)
-"""What a snapshot of a campaign is: its record, and its settings for people."""
+FILES = (RECORD_NAME, SETTINGS_NAME, LEARNING_FOLDER)
+"""What a snapshot of a campaign is: its record, its settings for people, and surrogates that were tuned."""
 
 _CAMPAIGN, _SURROGATE, _CANDIDATES = "campaign", "surrogate", "candidates"
 
@@ -66,6 +68,17 @@ def is_scouted(folder: Path) -> bool:
 def is_sampled(folder: Path) -> bool:
     """Whether the campaign in `folder` has sampling structures."""
     return Record(folder / RECORD_NAME).read_document(SAMPLING) is not None
+
+
+def n_rounds(folder: Path) -> int:
+    """Rounds of learning that the campaign in `folder` has gone through."""
+    return len(rounds_in(Record(folder / RECORD_NAME)))
+
+
+def newest_candidates(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Labels of the candidates that the last round of learning has added, by the defect's label."""
+    rounds = rounds_in(Record(folder / RECORD_NAME))
+    return {item.defect: item.new for item in rounds[-1].defects} if rounds else {}
 
 
 def defect_labels(folder: Path) -> tuple[str, ...]:
@@ -176,6 +189,8 @@ def adopt(folder: Path, scouted: Path, documents: Sequence[str]) -> None:
         kept = {name: campaign.record.read_document(name) for name in documents}
         part = folder / f".{RECORD_NAME}.part"
         part.write_bytes((scouted / RECORD_NAME).read_bytes())
+        if (scouted / LEARNING_FOLDER).is_dir():
+            shutil.copytree(scouted / LEARNING_FOLDER, folder / LEARNING_FOLDER, dirs_exist_ok=True)
         newer = Record(part)
         for name, content in kept.items():
             if content is not None:

@@ -20,6 +20,7 @@ from defectscout.workflow.aiida.options import default_options
 from defectscout.workflow.aiida.profiles import check_daemon, find_code, full_label, open_profile
 from defectscout.workflow.aiida.record import Submission, read_submission, write_submission
 from defectscout.workflow.aiida.restarts import DEFAULT_ITERATIONS
+from defectscout.workflow.aiida.rounds import LearningWorkChain
 from defectscout.workflow.aiida.search import SearchWorkChain
 from defectscout.workflow.aiida.snapshots import FILES, Method, check_campaign, open_tasks, place_of
 from defectscout.workflow.aiida.tasks import read_preset, runnable_engine, write_task
@@ -28,6 +29,7 @@ from defectscout.workflow.campaign import Campaign, reopen_campaign
 from defectscout.workflow.handwork import INPUTS_FOLDER, InputsRecord, read_inputs_record, write_inputs_record
 from defectscout.workflow.record import SCOUT
 from defectscout.workflow.search import prepare
+from defectscout.workflow.settling import NO_EXTRA, why_not_tunable
 
 MARK = ".aiida"
 """File in a candidate's folder that says which of AiiDA's jobs its files come from."""
@@ -48,6 +50,7 @@ class Choices:
         max_concurrent: relaxations at once.
         max_iterations: jobs that one relaxation may take.
         profile: AiiDA's; empty for the default.
+        rounds: rounds of learning at most; 0 for none.
     """
 
     code: str
@@ -60,6 +63,7 @@ class Choices:
     max_concurrent: int = 50
     max_iterations: int = DEFAULT_ITERATIONS
     profile: str = ""
+    rounds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,14 @@ def submit(folder: Path, choices: Choices, progress: Progress) -> Submitted:
         engine = runnable_engine(_engine_name(choices, code))
         method = _method(campaign, choices, engine)
         scouting_code = find_code(choices.scouting_code, "") if choices.scouting_code else None
+        if choices.rounds:
+            _check_learns(campaign, scouting_code)
         check_daemon(progress)
         inputs, n_candidates = _inputs(campaign, method, scouting_code, choices, progress)
+        if choices.rounds:
+            inputs["max_rounds"] = orm.Int(choices.rounds)
         node = submit_process(
-            SearchWorkChain,
+            LearningWorkChain if choices.rounds else SearchWorkChain,
             code=code,
             settings=orm.Dict(
                 {
@@ -116,6 +124,22 @@ def submit(folder: Path, choices: Choices, progress: Progress) -> Submitted:
         place = str((campaign.folder / INPUTS_FOLDER).resolve())
         write_inputs_record(campaign, InputsRecord(method.engine, method.preset, place))
     return Submitted(done, node.pk, n_candidates)
+
+
+def _check_learns(campaign: Campaign, scouting_code: orm.AbstractCode | None) -> None:
+    """Check that rounds of learning can run.
+
+    Raises:
+        SettingsError: there is nothing that tunes, or the surrogate cannot be tuned.
+    """
+    if scouting_code is None:
+        raise SettingsError(
+            "--rounds needs a code that tunes the surrogate and scouts with it: --scout-code defectscout@NAME."
+        )
+    reason = "there is no surrogate (reference-only)" if campaign.settings.strategy == "reference-only" else ""
+    reason = reason or why_not_tunable(campaign.settings.surrogate.name)
+    if reason and reason != NO_EXTRA:  # that is asked for where it runs
+        raise SettingsError(f"--rounds: the campaign in {campaign.folder} cannot learn: {reason}.")
 
 
 def _check_ended(folder: Path) -> None:
@@ -192,7 +216,7 @@ def _inputs(
             f"The campaign in {campaign.folder} has not been scouted. Do it here with: defectscout scout "
             f"{campaign.folder}; or on another computer, with --scout-code defectscout@NAME."
         )
-    else:
+    if scouting_code is not None and (count is None or choices.rounds):
         inputs["scouting_code"] = scouting_code
         inputs["scouting_options"] = orm.Dict(dict(choices.scouting_options))
         weights = weights_of(campaign.settings.surrogate.name)

@@ -30,7 +30,7 @@ from defectscout.workflow.learn.questions import PredictedMinimum
 from defectscout.workflow.learn.scouting import energy_offset, nearest_fingerprint, scout_round
 from defectscout.workflow.learn.tuning import tune
 from defectscout.workflow.learn.view import Answers, read_answers, round_view, sampling_members, scouting_starts
-from defectscout.workflow.record import REFERENCE
+from defectscout.workflow.record import REFERENCE, Record
 from defectscout.workflow.settling import NO_EXTRA, why_not_tunable
 from defectscout.workflow.stages.candidates import Candidate, Origin, read_candidates, write_candidates
 from defectscout.workflow.stages.sampling import sampling_structures
@@ -87,7 +87,12 @@ _ROUNDS: Final = TypeAdapter(tuple[HandRound, ...])
 
 def read_rounds(campaign: Campaign) -> tuple[HandRound, ...]:
     """The rounds so far."""
-    stored = campaign.record.read_document(_DOCUMENT)
+    return rounds_in(campaign.record)
+
+
+def rounds_in(record: Record) -> tuple[HandRound, ...]:
+    """The same, of a record that is only read."""
+    stored = record.read_document(_DOCUMENT)
     return _ROUNDS.validate_json(stored) if stored is not None else ()
 
 
