@@ -10,11 +10,11 @@ export OMP_NUM_THREADS ?= 1
 # Tuning and scouting run alone, and gain from a few threads.
 DEMO_THREADS := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 
-.PHONY: help demo test coverage mace lint docs clean
+.PHONY: help demo test coverage mace integration lint docs clean
 .NOTPARALLEL:
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: $(VENV)/.stamp-base  ## Install, then find the ground state of the cadmium vacancy in CdTe
 	@sed -n '/<!-- demo:begin -->/,/<!-- demo:end -->/p' README.md | sed '1d;$$d'
@@ -30,6 +30,10 @@ coverage: $(VENV)/.stamp-dev  ## The same tests, and which lines none of them ru
 mace: $(VENV)-mace/.stamp  ## Install MACE into an environment of its own, and test it: scouting, and training from scratch
 	$(VENV)-mace/bin/python -m pytest tests/surrogates/test_mace.py tests/learning/test_models_mace.py
 
+integration: $(VENV)-aiida/.stamp  ## Install SLURM and CP2K where they are missing, and run searches through AiiDA on a queue
+	scripts/integration-packages.sh
+	$(VENV)-aiida/bin/python -m pytest --durations=15 tests/integration tests/workflow/test_aiida_*.py
+
 lint: $(VENV)/.stamp-dev  ## Style, types and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,7 +44,7 @@ docs: $(VENV)/.stamp-docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## Remove the environment and everything that was built; demo/ stays
-	rm -rf $(VENV) $(VENV)-mace build dist site .coverage* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-mace $(VENV)-aiida build dist site .coverage* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.stamp-venv: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -66,4 +70,11 @@ $(VENV)-mace/.stamp: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-mace
 	$(VENV)-mace/bin/python -m pip install --quiet '$(TORCH)'
 	$(VENV)-mace/bin/python -m pip install --quiet -e '.[mace,train]' 'pytest>=8' 'hypothesis>=6.100'
+	@touch $@
+
+# aiida-core asks for an older click than matgl's packages do, and constraints.txt is for these.
+$(VENV)-aiida/.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-aiida
+	$(VENV)-aiida/bin/python -m pip install --quiet '$(TORCH)'
+	$(VENV)-aiida/bin/python -m pip install --quiet -e '.[aiida,train]' 'pytest>=8' 'hypothesis>=6.100'
 	@touch $@
