@@ -33,7 +33,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results" / "queue_scaling.csv"
 HOST = Path(__file__).parents[1] / "examples" / "CdTe.cif"
 DISTORTIONS = ",".join(f"{x / 10:g}" for x in range(-6, 8))  # 14, and the unperturbed structure
-POLL = 2.0
+POLL = 10.0
 TIMEOUT = 4 * 3600.0
 
 NO_COST = '''#!{python} -S
@@ -169,7 +169,7 @@ def follow(environment: Mapping[str, str], campaign: Path, home: Path) -> Worker
             if state.split()[0] != "finished":
                 raise SystemExit(f"the search of {campaign} is {state}")
             return used
-        time.sleep(max(POLL, 0.05 * used.cpu))
+        time.sleep(POLL)
     raise SystemExit(f"the search of {campaign} has not ended in {TIMEOUT:.0f} s")
 
 

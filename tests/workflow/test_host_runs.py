@@ -70,13 +70,13 @@ def test_an_engine_of_the_gamma_point_relaxes_a_supercell(model_host: Path, tmp_
 def test_a_relaxed_crystal_comes_back_with_its_changes(model_host: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     bulk = written(model_host, folder)
-    assert standing(folder).state is RunState.NOT_RUN
+    assert standing(folder).run.state is RunState.NOT_RUN
     run(bulk, end=False, reached=False)
-    assert standing(folder).state is RunState.RUNNING
+    assert standing(folder).run.state is RunState.RUNNING
     assert standing(folder).relaxed is None
     run(bulk)
     found = standing(folder)
-    assert (found.state, found.steps, found.fmax) == (RunState.FINISHED, 3, 0.0)
+    assert (found.run.state, found.run.steps, found.run.fmax) == (RunState.FINISHED, 3, 0.0)
     np.testing.assert_allclose(found.length_changes, 0.02, atol=1e-6)
     assert found.space_groups == ("Fm-3m", "Fm-3m")
     assert found.relaxed is not None
@@ -113,7 +113,7 @@ def test_it_goes_on_from_where_it_ended(model_host: Path, tmp_path: Path) -> Non
     bulk = written(model_host, folder)
     assert restart_host_run(folder, running_too=False) == ""
     run(bulk, reached=False)
-    assert standing(folder).state is RunState.UNFINISHED
+    assert standing(folder).run.state is RunState.UNFINISHED
     assert restart_host_run(folder, running_too=False)
     now, before = (read(bulk / name, format="vasp").cell.array for name in ("POSCAR", "POSCAR.1"))
     np.testing.assert_allclose(now, 1.02 * before, atol=1e-6)

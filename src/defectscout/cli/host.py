@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from defectscout.cli import options as opt
 from defectscout.cli.guard import guarded
 from defectscout.cli.progress import reporter
-
-if TYPE_CHECKING:
-    from defectscout.workflow.host_runs import HostStanding
 
 
 def register(app: typer.Typer) -> None:
@@ -71,11 +68,11 @@ def collect_host(folder: Path, verbose: bool, quiet: bool) -> None:
         standing = read_host_run(folder, HostSettings(), progress)
         for concern in standing.concerns:
             progress.warn(concern)
-    typer.echo(_in_words(standing))
+    typer.echo(str(standing))
     if standing.relaxed is not None:
         typer.echo(f"The relaxed crystal is {standing.relaxed}.")
         typer.echo(f"Next: defectscout search {standing.relaxed} --reference none")
-    elif standing.remedy or standing.state.value == "unfinished":
+    elif standing.run.remedy or standing.run.state.value == "unfinished":
         typer.echo(f"To prepare it to run again: defectscout restart {folder}")
 
 
@@ -87,19 +84,3 @@ def restart_host(folder: Path, killed: bool) -> None:
     if changed:
         typer.echo(changed, err=True)
         typer.echo(str(folder / RUN_FOLDER))
-
-
-def _in_words(standing: HostStanding) -> str:
-    words = [f"{standing.folder}: {standing.state.value}"]
-    if standing.steps:
-        force = f", largest force {standing.fmax:.3f} eV/Å" if standing.fmax is not None else ""
-        words.append(f"{standing.steps} ionic step{'' if standing.steps == 1 else 's'}{force}")
-    if standing.reason:
-        words.append(standing.reason)
-    if standing.remedy:
-        words.append(f"remedy: {standing.remedy}")
-    if standing.length_changes:
-        changes = (f"{axis} {100 * change:+.2f} %" for axis, change in zip("abc", standing.length_changes, strict=True))
-        words.append(", ".join(changes))
-        words.append(f"space group {standing.space_groups[1]}")
-    return "; ".join(words)

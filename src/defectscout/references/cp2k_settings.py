@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from defectscout.core.errors import SettingsError
-from defectscout.core.settings import Settings, merge_settings, read_toml_file
+from defectscout.core.settings import Settings
+from defectscout.references.presets import chosen_settings
 
 
 class Cp2kSettings(Settings):
@@ -95,12 +94,8 @@ PRESETS: Final[Mapping[str, tuple[str, Cp2kSettings]]] = MappingProxyType(
 )
 """One line on each preset, and its settings; the first is the default."""
 
-DEFAULT: Final = next(iter(PRESETS))
 
-_HINT: Final = (
-    "The settings of CP2K are " + ", ".join(sorted(Cp2kSettings.model_fields)) + ", and preset to start from one of "
-    f"{', '.join(PRESETS)}."
-)
+DEFAULT: Final = next(iter(PRESETS))
 
 
 def settings_of(choice: str) -> Cp2kSettings:
@@ -114,19 +109,4 @@ def settings_of(choice: str) -> Cp2kSettings:
         SettingsError: there is no such preset, or the file has a bad setting.
         InputFileError: the file is missing or is not TOML.
     """
-    if not choice.endswith(".toml"):
-        return _preset(choice or DEFAULT)
-    path = Path(choice).expanduser()
-    values = read_toml_file(path, _HINT)
-    base = _preset(str(values.pop("preset", DEFAULT)))
-    return merge_settings(base, values, str(path), _HINT)
-
-
-def _preset(name: str) -> Cp2kSettings:
-    found = PRESETS.get(name)
-    if found is None:
-        raise SettingsError(
-            f"CP2K has no preset '{name}'. There are: {', '.join(PRESETS)}. Settings of your own go into a file that "
-            "ends with .toml."
-        )
-    return found[1]
+    return chosen_settings("CP2K", PRESETS, choice)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
 from pydantic import Field
 
-from defectscout.core.errors import SettingsError
-from defectscout.core.settings import Settings, merge_settings, read_toml_file
+from defectscout.core.settings import Settings
+from defectscout.references.presets import chosen_settings
 
 
 class EspressoSettings(Settings):
@@ -85,14 +84,6 @@ PRESETS: Final[Mapping[str, tuple[str, EspressoSettings]]] = MappingProxyType(
 )
 """One line on each preset, and its settings; the first is the default."""
 
-DEFAULT: Final = next(iter(PRESETS))
-
-_HINT: Final = (
-    "The settings of Quantum ESPRESSO are "
-    + ", ".join(sorted(EspressoSettings.model_fields))
-    + f", and preset to start from one of {', '.join(PRESETS)}."
-)
-
 
 def settings_of(choice: str) -> EspressoSettings:
     """Settings by the name of a preset or from a TOML file.
@@ -105,19 +96,4 @@ def settings_of(choice: str) -> EspressoSettings:
         SettingsError: there is no such preset, or the file has a bad setting.
         InputFileError: the file is missing or is not TOML.
     """
-    if not choice.endswith(".toml"):
-        return _preset(choice or DEFAULT)
-    path = Path(choice).expanduser()
-    values = read_toml_file(path, _HINT)
-    base = _preset(str(values.pop("preset", DEFAULT)))
-    return merge_settings(base, values, str(path), _HINT)
-
-
-def _preset(name: str) -> EspressoSettings:
-    found = PRESETS.get(name)
-    if found is None:
-        raise SettingsError(
-            f"Quantum ESPRESSO has no preset '{name}'. There are: {', '.join(PRESETS)}. Settings of your own go into a "
-            "file that ends with .toml."
-        )
-    return found[1]
+    return chosen_settings("Quantum ESPRESSO", PRESETS, choice)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from ase import Atoms
 from pydantic import TypeAdapter, ValidationError
 
 from defectscout.core.errors import CalculationError, CampaignError, InputFileError
 from defectscout.core.files import write_atomically
 from defectscout.core.progress import Progress
+from defectscout.defects.convert import to_atoms
 from defectscout.hosts.settings import HostSettings, SupercellSettings
 from defectscout.references.engines.base import Calculation, Engine, Purpose, RunState
 from defectscout.references.engines.templates import read_template, write_job
 from defectscout.sampling.geometry import to_structure
 from defectscout.sampling.poscar import poscar_text
+from defectscout.workflow.collect import CandidateRun
 from defectscout.workflow.handwork import DEFAULT_ENGINE
 from defectscout.workflow.inputs import InputChoices, chosen_preset
 from defectscout.workflow.outputs import Output, read_output
@@ -58,28 +59,24 @@ class HostStanding:
     """How the relaxation of a host stands.
 
     Attributes:
-        folder: where it runs.
-        state: how it stands.
-        steps: ionic steps so far.
-        fmax: largest force on an atom in the last one, eV/Å; None before.
-        reason: why it is not finished.
-        remedy: what `defectscout restart` would change.
+        run: how far it has come.
         relaxed: file with the relaxed crystal; None before it is finished.
         length_changes: relative changes of the lattice parameters a, b, c; empty before it is finished.
         space_groups: before and after; empty before it is finished.
         concerns: what speaks against searching defects in it, a sentence each.
     """
 
-    folder: Path
-    state: RunState
-    steps: int = 0
-    fmax: float | None = None
-    reason: str = ""
-    remedy: str = ""
+    run: CandidateRun
     relaxed: Path | None = None
     length_changes: tuple[float, ...] = ()
     space_groups: tuple[str, ...] = ()
     concerns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.length_changes:
+            return str(self.run)
+        changes = (f"{axis} {100 * change:+.2f} %" for axis, change in zip("abc", self.length_changes, strict=True))
+        return f"{self.run}; {', '.join(changes)}; space group {self.space_groups[1]}"
 
 
 def is_host_run(folder: Path) -> bool:
@@ -119,7 +116,7 @@ def write_host_run(source: str, folder: Path, choices: InputChoices, settings: H
     cell = check_host(read_structure(source), settings, source)
     if engine.info.gamma_only:
         cell = choose_supercell(cell, SupercellSettings(), source, settings.symprec).supercell
-    atoms = _atoms(cell)
+    atoms = to_atoms(cell)
     formula = atoms.get_chemical_formula(mode="metal", empirical=True)
     run = folder / RUN_FOLDER
     state = engine.electronic_state(atoms, 0)
@@ -150,48 +147,39 @@ def read_host_run(folder: Path, settings: HostSettings, progress: Progress) -> H
     Raises:
         InputFileError: the folder is not one that `relax-host` has written, or its output cannot be read.
     """
-    run, engine = _opened(folder)
-    diagnosis = engine.diagnose(run)
-    output = read_output(run)
+    place, engine = _opened(folder)
+    diagnosis = engine.diagnose(place)
+    output = read_output(place)
     for note in output.notes if output is not None else ():
-        progress.message(f"{run}: {note}")
+        progress.message(f"{place}: {note}")
     steps = output.steps if output is not None else ()
-    standing = HostStanding(
-        folder=run,
+    run = CandidateRun(
+        name=str(place),
+        folder=place,
         state=diagnosis.state,
         steps=output.taken if output is not None else 0,
         fmax=float(np.linalg.norm(steps[-1][1].forces, axis=1).max()) if steps else None,
         reason=diagnosis.reason,
         remedy=diagnosis.remedy,
     )
-    if diagnosis.state is not RunState.FINISHED:
-        return standing
+    if run.state is not RunState.FINISHED:
+        return HostStanding(run)
     if output is None or not steps:
-        return HostStanding(run, RunState.FAILED, standing.steps, reason="none of its ionic steps can be used")
-    return _finished(folder, standing, output, settings)
+        return HostStanding(replace(run, state=RunState.FAILED, reason="none of its ionic steps can be used"))
+    return _finished(folder, run, output, settings)
 
 
-def _finished(folder: Path, standing: HostStanding, output: Output, settings: HostSettings) -> HostStanding:
+def _finished(folder: Path, run: CandidateRun, output: Output, settings: HostSettings) -> HostStanding:
     from defectscout.hosts.read import read_structure
 
     before, after = read_structure(str(folder / _START)), to_structure(output.steps[-1][1].atoms)
-    symprec = settings.symprec
-    groups = (_space_group(before, symprec), _space_group(after, symprec))
+    groups = (_space_group(before, settings.symprec), _space_group(after, settings.symprec))
     changes = tuple(float(new / old - 1) for old, new in zip(before.lattice.abc, after.lattice.abc, strict=True))
     relaxed = folder / RELAXED_NAME
-    write_atomically(
-        relaxed, poscar_text(output.steps[-1][1].atoms, f"{after.reduced_formula}, relaxed: {output.method}")
-    )
-    return HostStanding(
-        folder=standing.folder,
-        state=standing.state,
-        steps=standing.steps,
-        fmax=standing.fmax,
-        relaxed=relaxed,
-        length_changes=changes,
-        space_groups=groups,
-        concerns=_concerns(changes, groups, after.volume / before.volume - 1, settings),
-    )
+    title = f"{after.reduced_formula}, relaxed: {output.method}"
+    write_atomically(relaxed, poscar_text(output.steps[-1][1].atoms, title))
+    concerns = _concerns(changes, groups, after.volume / before.volume - 1, settings)
+    return HostStanding(run, relaxed, changes, groups, concerns)
 
 
 def _concerns(
@@ -262,12 +250,3 @@ def _space_group(structure: Structure, symprec: float) -> str:
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
     return str(SpacegroupAnalyzer(structure, symprec=symprec).get_space_group_symbol())
-
-
-def _atoms(structure: Structure) -> Atoms:
-    return Atoms(
-        numbers=[site.specie.Z for site in structure],
-        positions=structure.cart_coords,
-        cell=structure.lattice.matrix,
-        pbc=True,
-    )
