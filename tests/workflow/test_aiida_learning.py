@@ -81,7 +81,7 @@ def test_what_a_round_adds_is_relaxed_too(tmp_path: Path, codes: None) -> None:
     assert {item["state"] for item in results["relaxations"]} == {"finished"}
     query = orm.QueryBuilder().append(orm.FolderData, filters={"uuid": first.outputs.campaign.uuid}, tag="before")
     query.append(orm.StructureData, with_ancestors="before", filters={"uuid": node.outputs.ground_states[label].uuid})
-    assert query.count() in (0, 1)  # 1 where the round has found the ground state
+    assert query.count()  # the graph goes on through the round
     assert "finished" in run("status", str(out))
 
 
