@@ -20,7 +20,8 @@ scout.live = (() => {
     if (text.textContent !== words) text.textContent = words;
     first ??= version;
     if (version !== first) {
-      if (!reading && !location.hash) location.reload();
+      // The event of a scroll that has just begun may still be on its way.
+      if (!reading && scrollY === 0 && !location.hash) location.reload();
       button.hidden = false;
     }
     return finished;
