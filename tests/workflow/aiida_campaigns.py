@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import stat
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +52,3 @@ def defectscout_here(folder: Path) -> Path:
     path.write_text(f"#!{sys.executable}\nfrom defectscout.cli.main import run\nrun()\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
-
-
-CodeFactory = Callable[..., Any]

@@ -109,7 +109,7 @@ def submit_command(
         what = "its scouting, then its candidates" if done.candidates is None else f"{done.candidates} candidates"
         typer.echo(
             f"Submitted {what} to {done.submission.code} ({done.submission.engine}, {done.submission.preset}) as "
-            f"{'LearningWorkChain' if rounds else 'SearchWorkChain'}<{done.pk}>."
+            f"{done.process}<{done.pk}>."
         )
         typer.echo(f"How it stands: defectscout status {campaign}; what has come: defectscout collect {campaign}")
 
@@ -160,7 +160,7 @@ def abort_command(
 
         _, node = search_node(campaign, profile)
         if not yes and not node.is_terminated:
-            typer.confirm(f"End SearchWorkChain<{node.pk}> of {campaign} and kill its jobs?", abort=True)
+            typer.confirm(f"End {node.process_label}<{node.pk}> of {campaign} and kill its jobs?", abort=True)
         with reporter(quiet, verbose) as progress:
             running = abort(campaign, progress, profile)
         typer.echo(f"Ended {campaign}: {running} relaxations had not come to their end.")

@@ -45,6 +45,18 @@ class ElectronicState:
     note: str = ""
 
 
+def lowest_spin(charge: int, electrons: int) -> ElectronicState:
+    """The state with as many electrons paired as can be: singlet or doublet.
+
+    Args:
+        charge: total charge, e.
+        electrons: in that charge state.
+    """
+    if electrons % 2:
+        return ElectronicState(charge, 2, "odd number of electrons: one unpaired (doublet)")
+    return ElectronicState(charge, 1)
+
+
 class Evaluator(Protocol):
     """One running calculation: keeps its wavefunction from one ionic step to the next."""
 

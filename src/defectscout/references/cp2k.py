@@ -5,8 +5,6 @@ One CP2K process for each relaxation, which keeps the wavefunction from one ioni
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shlex
@@ -22,11 +20,12 @@ from ase import Atoms
 
 from defectscout.core.errors import CalculationError, MissingProgramError
 from defectscout.core.frames import Prediction
-from defectscout.references.base import ElectronicState, Evaluator, ReferenceInfo
+from defectscout.references.base import ElectronicState, Evaluator, ReferenceInfo, lowest_spin
 from defectscout.references.cp2k_data import choose_kinds, data_folder
 from defectscout.references.cp2k_input import evaluation_input
 from defectscout.references.cp2k_settings import NOT_PHYSICS, Cp2kSettings, settings_of
 from defectscout.references.cp2k_shell import PROJECT, Cp2kShell
+from defectscout.references.presets import fingerprint
 
 VARIABLE: Final = "DEFECTSCOUT_CP2K"
 """Environment variable with the command that starts CP2K."""
@@ -126,16 +125,16 @@ def electronic_state(atoms: Atoms, charge: int, settings: Cp2kSettings) -> Elect
     """
     counts = Counter(atoms.get_chemical_symbols())
     electrons = sum(kind.valence * counts[kind.symbol] for kind in choose_kinds(list(counts), settings)) - charge
-    odd = electrons % 2 == 1
-    return ElectronicState(charge, 2 if odd else 1, "odd number of electrons: one unpaired (doublet)" if odd else "")
+    return lowest_spin(charge, electrons)
 
 
 def summary(settings: Cp2kSettings) -> str:
     """Functional, basis and cutoff, and a fingerprint of all settings that energies depend on."""
     physics = settings.model_dump(mode="json", exclude=set(NOT_PHYSICS))
-    digest = hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()[:8]
     basis = f"{settings.basis} with {settings.auxiliary_basis} for exchange" if settings.hybrid else settings.basis
-    return f"{settings.functional}, {basis}, {settings.potential}, {settings.cutoff:g} Ry, settings {digest}"
+    return (
+        f"{settings.functional}, {basis}, {settings.potential}, {settings.cutoff:g} Ry, settings {fingerprint(physics)}"
+    )
 
 
 class Cp2kEvaluator:

@@ -5,8 +5,6 @@ pw.x is started for each step, and starts from density and wavefunctions of the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shlex
@@ -23,11 +21,12 @@ from ase import Atoms
 
 from defectscout.core.errors import CalculationError, MissingProgramError
 from defectscout.core.frames import Prediction
-from defectscout.references.base import ElectronicState, Evaluator, ReferenceInfo
+from defectscout.references.base import ElectronicState, Evaluator, ReferenceInfo, lowest_spin
 from defectscout.references.espresso_input import PREFIX, Task, exists, input_text
 from defectscout.references.espresso_output import ionic_steps
 from defectscout.references.espresso_pseudos import choose_pseudos, pseudo_folder
 from defectscout.references.espresso_settings import NOT_PHYSICS, EspressoSettings, settings_of
+from defectscout.references.presets import fingerprint
 from defectscout.references.scratch import Scratch
 
 VARIABLE: Final = "DEFECTSCOUT_ESPRESSO"
@@ -135,8 +134,7 @@ def electronic_state(atoms: Atoms, charge: int, settings: EspressoSettings) -> E
     """
     counts = Counter(atoms.get_chemical_symbols())
     electrons = sum(p.valence * counts[p.symbol] for p in choose_pseudos(list(counts), settings)) - charge
-    odd = electrons % 2 == 1
-    return ElectronicState(charge, 2 if odd else 1, "odd number of electrons: one unpaired (doublet)" if odd else "")
+    return lowest_spin(charge, electrons)
 
 
 def summary(settings: EspressoSettings) -> str:
@@ -145,9 +143,8 @@ def summary(settings: EspressoSettings) -> str:
     folder = pseudo_folder(settings)
     wanted = (path for path in folder.iterdir() if path.suffix.lower() in (".upf", ".json"))
     files = sorted((path.name, path.stat().st_size) for path in wanted)
-    digest = hashlib.sha256(json.dumps([physics, files], sort_keys=True).encode()).hexdigest()[:8]
     cutoff = f"{settings.cutoff:g} Ry" if settings.cutoff else "cutoffs of the potentials"
-    return f"{settings.functional}, {cutoff}, potentials of {folder.name}, settings {digest}"
+    return f"{settings.functional}, {cutoff}, potentials of {folder.name}, settings {fingerprint([physics, files])}"
 
 
 class EspressoEvaluator:

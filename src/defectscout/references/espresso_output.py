@@ -70,16 +70,6 @@ def ionic_steps(text: str) -> Iterator[IonicStep]:
             yield from _steps_of_run(run.partition(FINAL)[0])
 
 
-def last_structure(text: str) -> Atoms | None:
-    """The structure of the last ionic step with forces; None if there is none.
-
-    Raises:
-        ValueError: the output is not as pw.x writes it.
-    """
-    found = [step.atoms for step in ionic_steps(text) if step.forces is not None and step.scf_converged]
-    return found[-1] if found else None
-
-
 def _steps_of_run(run: str) -> Iterator[IonicStep]:
     atoms = _first_structure(run)
     if atoms is None:

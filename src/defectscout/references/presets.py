@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +38,11 @@ def chosen_settings(program: str, presets: Mapping[str, tuple[str, Chosen]], cho
     values = read_toml_file(path, hint)
     base = _preset(program, presets, str(values.pop("preset", default)))
     return merge_settings(base, values, str(path), hint)
+
+
+def fingerprint(content: object) -> str:
+    """Eight hexadecimal digits that tell plain data from other data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _preset(program: str, presets: Mapping[str, tuple[str, Chosen]], name: str) -> Chosen:

@@ -158,7 +158,7 @@ def read_host_run(folder: Path, settings: HostSettings, progress: Progress) -> H
         folder=place,
         state=diagnosis.state,
         steps=output.taken if output is not None else 0,
-        fmax=float(np.linalg.norm(steps[-1][1].forces, axis=1).max()) if steps else None,
+        fmax=steps[-1][1].fmax if steps else None,
         reason=diagnosis.reason,
         remedy=diagnosis.remedy,
     )

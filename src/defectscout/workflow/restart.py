@@ -12,7 +12,7 @@ from defectscout.references.engines.base import Engine, RunState
 from defectscout.sampling.labels import folder_name
 from defectscout.workflow.campaign import Campaign, reopen_campaign
 from defectscout.workflow.handwork import DEFAULT_ENGINE, InputsRecord, inputs_folder, read_inputs_record
-from defectscout.workflow.stages.candidates import read_candidates
+from defectscout.workflow.stages.candidates import candidate_names
 
 ENDED: Set[RunState] = frozenset({RunState.UNFINISHED, RunState.FAILED})
 """What is known to have ended."""
@@ -72,12 +72,12 @@ def restart(folder: Path, source: Path | None, states: Set[RunState], progress: 
 
 
 def _names(campaign: Campaign) -> list[tuple[str, str]]:
-    candidates = read_candidates(campaign)
-    if not candidates:
+    names = candidate_names(campaign)
+    if not names:
         raise CampaignError(
             f"The campaign in {campaign.folder} has no candidates yet. Go on with: defectscout resume {campaign.folder}"
         )
-    return [(defect, item.label) for defect, chosen in candidates.items() for item in chosen.candidates]
+    return names
 
 
 def _prepare(engine: Engine, name: str, folder: Path, preset: str, progress: Progress) -> Restarted:

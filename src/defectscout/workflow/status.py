@@ -16,7 +16,7 @@ from defectscout.workflow.campaign import RECORD_NAME, Campaign, read_campaign
 from defectscout.workflow.handwork import inputs_folder, read_inputs_record
 from defectscout.workflow.outputs import read_output
 from defectscout.workflow.record import REFERENCE, Record, Task
-from defectscout.workflow.stages.candidates import read_candidates
+from defectscout.workflow.stages.candidates import candidate_names
 
 
 class Standing(StrEnum):
@@ -114,14 +114,10 @@ def need_aiida() -> None:
         raise MissingExtraError("Work through AiiDA", "aiida-core", "aiida") from None
 
 
-def _names(campaign: Campaign) -> list[tuple[str, str]]:
-    return [(name, one.label) for name, chosen in read_candidates(campaign).items() for one in chosen.candidates]
-
-
 def _by_hand(campaign: Campaign) -> CampaignStatus:
     from defectscout.references.engines.registry import load_engine
 
-    names, written = _names(campaign), read_inputs_record(campaign)
+    names, written = candidate_names(campaign), read_inputs_record(campaign)
     if not names:
         return CampaignStatus((), "Its candidates have not been chosen yet.")
     if written is None:
@@ -162,7 +158,7 @@ def _of_folder(name: str, engine: Engine, folder: Path, task: Task | None) -> Ca
         name=name,
         standing=_OF_RUN[diagnosis.state],
         steps=output.taken if output is not None else 0,
-        fmax=float((last.forces**2).sum(axis=1).max() ** 0.5) if last is not None else None,
+        fmax=last.fmax if last is not None else None,
         attempts=len(read_retries(folder)) + begun,
         reason=reason,
     )
@@ -170,7 +166,7 @@ def _of_folder(name: str, engine: Engine, folder: Path, task: Task | None) -> Ca
 
 def _recorded(campaign: Campaign) -> CampaignStatus:
     tasks = {(task.key.defect, task.key.label): task for task in campaign.record.tasks(REFERENCE)}
-    names = list(dict.fromkeys([*_names(campaign), *tasks]))
+    names = list(dict.fromkeys([*candidate_names(campaign), *tasks]))
     runs = tuple(
         of_task(f"{defect}/{label}", tasks[defect, label])
         if (defect, label) in tasks

@@ -29,6 +29,11 @@ class Step:
     stress: FloatArray | None
     scf_converged: bool | None = None
 
+    @property
+    def fmax(self) -> float:
+        """Largest force on an atom, eV/Å."""
+        return float(np.linalg.norm(self.forces, axis=1).max())
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:

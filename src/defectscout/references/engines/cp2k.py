@@ -32,13 +32,13 @@ from defectscout.references.engines.base import (
 from defectscout.references.engines.cp2k_restart import (
     counting_on,
     finished_steps,
-    next_number,
     remedy_for_scf,
     restarting,
     set_aside,
     step_of_restart,
     trim,
 )
+from defectscout.references.engines.earlier_runs import next_number, outputs_in
 
 PROJECT: Final = "cp2k"
 INPUT: Final = f"{PROJECT}.inp"
@@ -169,7 +169,7 @@ class Cp2kEngine:
             text = counting_on(restarting(text, PROJECT), step, settings.max_steps)
             changes.insert(0, f"goes on from ionic step {step}")
             changes += trim(folder, PROJECT, step)
-        number = next_number(folder, PROJECT)
+        number = next_number(folder, PROJECT, "inp")
         output.rename(folder / f"{PROJECT}.{number}.out")
         path.rename(folder / f"{PROJECT}.{number}.inp")
         write_atomically(path, text)
@@ -180,12 +180,8 @@ class Cp2kEngine:
 
 
 def outputs(folder: Path) -> tuple[Path, ...]:
-    """CP2K's outputs in a folder, whatever a queue calls them, the latest last; not those kept under a number."""
-    if not folder.is_dir():
-        return ()
-    files = (path for path in folder.iterdir() if path.suffix in (".out", ".log") and path.is_file())
-    found = [path for path in files if not re.search(r"\.\d+\.\w+$", path.name) and _is_cp2k(path)]
-    return tuple(sorted(found, key=lambda path: (path.stat().st_mtime, path.name)))
+    """CP2K's outputs in a folder, the latest last; see `earlier_runs.outputs_in`."""
+    return outputs_in(folder, (".out", ".log"), _STARTED, 100_000)
 
 
 def find_output(folder: Path) -> Path | None:
@@ -197,11 +193,6 @@ def last_run(output: Path) -> str:
     """The text of the last run in an output, as CP2K appends to one that is there."""
     text = output.read_text(encoding="utf-8", errors="replace")
     return text[max(0, text.rfind(_STARTED)) :]
-
-
-def _is_cp2k(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return _STARTED in file.read(100_000)
 
 
 def _scf_failed(text: str) -> bool:

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from defectscout.references.engines.earlier_runs import move_aside
+from defectscout.references.engines.retries import Mended
 
 SMALLEST_MIXING: Final = 0.02
 
 _COMMENT = re.compile(r"i\s*=\s*(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """An input with a remedy in it.
-
-    Attributes:
-        text: the input.
-        what: what was changed, for the record.
-    """
-
-    text: str
-    what: str
 
 
 def remedy_for_scf(text: str) -> Mended | None:
@@ -97,13 +86,6 @@ def trim(folder: Path, project: str, step: int) -> tuple[str, ...]:
     return tuple(cut)
 
 
-def next_number(folder: Path, project: str) -> int:
-    """Number under which output and input of the run that is there are to be kept: 1 for the first."""
-    kept = re.compile(rf"{re.escape(project)}\.(\d+)\.(?:out|inp)")
-    numbers = [int(match[1]) for path in folder.iterdir() if (match := kept.fullmatch(path.name)) is not None]
-    return max(numbers, default=0) + 1
-
-
 def set_aside(folder: Path, project: str, outputs: Sequence[Path]) -> None:
     """Move what another calculation has left into a hidden folder, which nothing reads.
 
@@ -113,12 +95,7 @@ def set_aside(folder: Path, project: str, outputs: Sequence[Path]) -> None:
     left = dict.fromkeys([*own, *outputs])
     if not any(path in outputs or "-pos-" in path.name or path.suffix == ".wfn" for path in left):
         return
-    number = 1
-    while (aside := folder / f".before.{number}").exists():
-        number += 1
-    aside.mkdir()
-    for path in left:
-        path.rename(aside / path.name)
+    move_aside(folder, left)
 
 
 def _blocks_until(lines: Sequence[str], step: int) -> int:

@@ -19,9 +19,9 @@ from defectscout.core.files import write_atomically
 from defectscout.references.base import ElectronicState
 from defectscout.references.engines import retries
 from defectscout.references.engines.base import Calculation, Diagnosis, EngineInfo, Execution, Purpose, RunState
-from defectscout.references.engines.espresso_failures import EXPLODED, SCF, Failure, Mended, find_failure
+from defectscout.references.engines.earlier_runs import next_number
+from defectscout.references.engines.espresso_failures import EXPLODED, SCF, Failure, find_failure
 from defectscout.references.engines.espresso_restart import (
-    next_number,
     outputs,
     set_aside,
     starting_from_files,
@@ -69,7 +69,7 @@ class _Standing:
     output: Path | None = None
     last: Atoms | None = None
     failure: Failure | None = None
-    mended: Mended | None = None
+    mended: retries.Mended | None = None
 
 
 def load(name: str) -> EspressoEngine:
@@ -162,7 +162,7 @@ class EspressoEngine:
         # a failed run left is not to be trusted.
         reuse = state is not RunState.FAILED and standing.last is not None
         text = starting_from_files(text, reuse and "vc-relax" not in value_in(text, "calculation"))
-        number = next_number(folder)
+        number = next_number(folder, PREFIX, "pwi")
         done = "; ".join(changes)
         failure = standing.failure.name if standing.failure is not None else ""
         retries.add_retry(folder, retries.Retry(number, state.value, failure, reason, done))

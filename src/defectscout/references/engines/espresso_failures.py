@@ -8,22 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from defectscout.references.engines.espresso_restart import Values, starting_from_files, value_in, with_values
+from defectscout.references.engines.retries import Mended
 from defectscout.references.espresso import DIAGONALISATION
 
 _SMALLEST_MIXING: Final = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """An input with a remedy in it.
-
-    Attributes:
-        text: the input.
-        what: what was changed, in words.
-    """
-
-    text: str
-    what: str
 
 
 Rung = Callable[[str], Mended]

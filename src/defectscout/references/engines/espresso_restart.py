@@ -9,6 +9,7 @@ from pathlib import Path
 from ase import Atoms
 
 from defectscout.core.errors import CalculationError
+from defectscout.references.engines.earlier_runs import move_aside, outputs_in
 from defectscout.references.espresso_input import PREFIX, Value, fortran, numbers
 
 Values = Mapping[tuple[str, str], Value]
@@ -84,35 +85,13 @@ def with_structure(text: str, atoms: Atoms) -> str:
 
 
 def outputs(folder: Path) -> tuple[Path, ...]:
-    """pw.x's outputs in a folder, whatever a queue calls them, the latest last; not those kept under a number."""
-    if not folder.is_dir():
-        return ()
-    files = (path for path in folder.iterdir() if path.suffix in (".out", ".pwo", ".log") and path.is_file())
-    found = [path for path in files if not re.search(r"\.\d+\.\w+$", path.name) and _is_pw(path)]
-    return tuple(sorted(found, key=lambda path: (path.stat().st_mtime, path.name)))
-
-
-def next_number(folder: Path) -> int:
-    """Number under which output and input of the run that is there are to be kept: 1 for the first."""
-    kept = re.compile(rf"{PREFIX}\.(\d+)\.(?:out|pwi)")
-    found = [int(match[1]) for path in folder.iterdir() if (match := kept.fullmatch(path.name)) is not None]
-    return max(found, default=0) + 1
+    """pw.x's outputs in a folder, the latest last; see `earlier_runs.outputs_in`."""
+    return outputs_in(folder, (".out", ".pwo", ".log"), "Program PWSCF", 20_000)
 
 
 def set_aside(folder: Path) -> None:
     """Move what another calculation has left into a hidden folder, which nothing reads."""
     kept = [path for path in folder.iterdir() if re.fullmatch(rf"{PREFIX}\.\d+\.(?:out|pwi)", path.name)]
     left = [*outputs(folder), *kept]
-    if not left:
-        return
-    number = 1
-    while (aside := folder / f".before.{number}").exists():
-        number += 1
-    aside.mkdir()
-    for path in left:
-        path.rename(aside / path.name)
-
-
-def _is_pw(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return "Program PWSCF" in file.read(20_000)
+    if left:
+        move_aside(folder, left)

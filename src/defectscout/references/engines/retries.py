@@ -35,6 +35,19 @@ class Retry:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """An input with a remedy in it.
+
+    Attributes:
+        text: the input.
+        what: what was changed, for the record.
+    """
+
+    text: str
+    what: str
+
+
 _RETRIES = TypeAdapter(tuple[Retry, ...])
 
 

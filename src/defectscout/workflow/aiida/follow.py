@@ -21,7 +21,7 @@ from defectscout.workflow.aiida.submission import MARK
 from defectscout.workflow.aiida.tasks import RelaxationTask, task_from_dict
 from defectscout.workflow.handwork import INPUTS_FOLDER
 from defectscout.workflow.record import REFERENCE
-from defectscout.workflow.stages.candidates import read_candidates
+from defectscout.workflow.stages.candidates import candidate_names
 from defectscout.workflow.status import CampaignStatus, CandidateStatus, Standing, look_into, of_task
 
 _PATIENCE = 120.0
@@ -65,7 +65,7 @@ def aiida_status(folder: Path, profile: str = "") -> CampaignStatus:
     found = {(task.defect, task.candidate): item for item, task in _with_tasks(node)}
     campaign = look_into(folder)
     known = {(task.key.defect, task.key.label): task for task in campaign.record.tasks(REFERENCE)}
-    names = [(defect, one.label) for defect, chosen in read_candidates(campaign).items() for one in chosen.candidates]
+    names = candidate_names(campaign)
     names += [key for key in found if key not in names]
     runs = []
     for key in names:

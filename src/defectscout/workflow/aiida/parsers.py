@@ -93,7 +93,7 @@ def _summary(diagnosis: Diagnosis, output: Output | None) -> dict[str, object]:
         "reason": diagnosis.reason,
         "remedy": diagnosis.remedy,
         "steps": output.taken if output is not None else 0,
-        "fmax": float(np.linalg.norm(last.forces, axis=1).max()) if last is not None else None,
+        "fmax": last.fmax if last is not None else None,
         "energy": float(last.energy) if last is not None else None,
         "method": output.method if output is not None else "",
         "notes": list(output.notes) if output is not None else [],

@@ -6,7 +6,7 @@ from aiida import orm
 from aiida.engine import ExitCode, ProcessSpec, ToContext, WorkChain, if_, while_
 
 from defectscout.workflow.aiida.data import unpacked
-from defectscout.workflow.aiida.scouting import LearningCalculation
+from defectscout.workflow.aiida.scouting import LearningCalculation, job_inputs
 from defectscout.workflow.aiida.search import SearchWorkChain
 from defectscout.workflow.aiida.snapshots import newest_candidates
 
@@ -91,15 +91,8 @@ class LearningWorkChain(WorkChain):
     def learn(self) -> ToContext:
         """One job that tunes and scouts, or goes on with it."""
         self.ctx.n_jobs += 1
-        options = self.inputs.scouting_options.get_dict() if "scouting_options" in self.inputs else {}
         link = f"learning_{self.ctx.round + 1:02d}_{self.ctx.n_jobs:02d}"
-        inputs = {
-            "campaign": self.ctx.campaign,
-            "code": self.inputs.scouting_code,
-            "metadata": {"options": options, "call_link_label": link},
-        }
-        if "surrogate" in self.inputs:
-            inputs["surrogate"] = self.inputs.surrogate
+        inputs = job_inputs(self.inputs, self.ctx.campaign, link)
         return ToContext(learning=self.submit(LearningCalculation, **inputs))
 
     def inspect_learning(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from aiida import orm
 from aiida.common import CalcInfo, CodeInfo
@@ -20,6 +21,23 @@ CAMPAIGN = "campaign"
 """Folder of the campaign on the computer."""
 
 OUTPUT = "defectscout.out"
+
+
+def job_inputs(search: Mapping[str, Any], campaign: orm.FolderData, link: str) -> dict[str, Any]:
+    """Inputs of a job of `defectscout` itself.
+
+    Args:
+        search: inputs of the work chain: scouting_code, and where they are given scouting_options and surrogate.
+        campaign: snapshot that it goes on with.
+        link: name of the link to the job.
+    """
+    options = search["scouting_options"].get_dict() if "scouting_options" in search else {}
+    inputs = {
+        "campaign": campaign,
+        "code": search["scouting_code"],
+        "metadata": {"options": options, "call_link_label": link},
+    }
+    return {**inputs, "surrogate": search["surrogate"]} if "surrogate" in search else inputs
 
 
 class ScoutingCalculation(CalcJob):

@@ -10,7 +10,7 @@ from defectscout.workflow.aiida.data import unpacked
 from defectscout.workflow.aiida.graph import candidates_made, folders_gathered, relaxations_of
 from defectscout.workflow.aiida.lanes import RelaxationLane
 from defectscout.workflow.aiida.restarts import DEFAULT_ITERATIONS
-from defectscout.workflow.aiida.scouting import ScoutingCalculation
+from defectscout.workflow.aiida.scouting import ScoutingCalculation, job_inputs
 from defectscout.workflow.aiida.snapshots import defect_labels, is_scouted
 
 DEFECTS_AT_ONCE = 4
@@ -78,14 +78,7 @@ class SearchWorkChain(WorkChain):
     def scout(self) -> ToContext:
         """One job of scouting, which goes on where the one before ended."""
         self.ctx.n_scouting += 1
-        options = self.inputs.scouting_options.get_dict() if "scouting_options" in self.inputs else {}
-        inputs = {
-            "campaign": self.ctx.campaign,
-            "code": self.inputs.scouting_code,
-            "metadata": {"options": options, "call_link_label": f"scouting_{self.ctx.n_scouting:02d}"},
-        }
-        if "surrogate" in self.inputs:
-            inputs["surrogate"] = self.inputs.surrogate
+        inputs = job_inputs(self.inputs, self.ctx.campaign, f"scouting_{self.ctx.n_scouting:02d}")
         return ToContext(scouting=self.submit(ScoutingCalculation, **inputs))
 
     def inspect_scouting(self) -> ExitCode | None:

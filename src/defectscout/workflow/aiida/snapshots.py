@@ -21,7 +21,7 @@ from defectscout.workflow.campaign import LEARNING_FOLDER, RECORD_NAME, SETTINGS
 from defectscout.workflow.collect import CandidateRun, collect
 from defectscout.workflow.handwork import InputsRecord, write_inputs_record
 from defectscout.workflow.learn.by_hand import rounds_in
-from defectscout.workflow.record import REFERENCE, SAMPLING, Record
+from defectscout.workflow.record import REFERENCE, Record
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import Prepared, prepare
 from defectscout.workflow.stages.candidates import candidate_structures, choose_candidates
@@ -63,11 +63,6 @@ class Collected:
 def is_scouted(folder: Path) -> bool:
     """Whether the candidates of the campaign in `folder` have been chosen."""
     return Record(folder / RECORD_NAME).read_document(_CANDIDATES) is not None
-
-
-def is_sampled(folder: Path) -> bool:
-    """Whether the campaign in `folder` has sampling structures."""
-    return Record(folder / RECORD_NAME).read_document(SAMPLING) is not None
 
 
 def n_rounds(folder: Path) -> int:

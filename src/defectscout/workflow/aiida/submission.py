@@ -27,6 +27,7 @@ from defectscout.workflow.aiida.tasks import read_preset, runnable_engine, write
 from defectscout.workflow.aiida.weights import weights_of
 from defectscout.workflow.campaign import Campaign, reopen_campaign
 from defectscout.workflow.handwork import INPUTS_FOLDER, InputsRecord, read_inputs_record, write_inputs_record
+from defectscout.workflow.inputs import chosen_preset
 from defectscout.workflow.record import SCOUT
 from defectscout.workflow.search import prepare
 from defectscout.workflow.settling import NO_EXTRA, why_not_tunable
@@ -73,11 +74,13 @@ class Submitted:
     Attributes:
         submission: as the campaign remembers it.
         pk: AiiDA's number of the work chain.
+        process: what AiiDA calls it.
         candidates: how many are relaxed; None where they have to be found first.
     """
 
     submission: Submission
     pk: int
+    process: str
     candidates: int | None
 
 
@@ -123,7 +126,7 @@ def submit(folder: Path, choices: Choices, progress: Progress) -> Submitted:
         write_submission(campaign, done)
         place = str((campaign.folder / INPUTS_FOLDER).resolve())
         write_inputs_record(campaign, InputsRecord(method.engine, method.preset, place))
-    return Submitted(done, node.pk, n_candidates)
+    return Submitted(done, node.pk, node.process_label, n_candidates)
 
 
 def _check_learns(campaign: Campaign, scouting_code: orm.AbstractCode | None) -> None:
@@ -179,17 +182,10 @@ def _engine_name(choices: Choices, code: orm.AbstractCode) -> str:
 
 
 def _method(campaign: Campaign, choices: Choices, engine: RunnableEngine) -> Method:
-    presets = engine.info.presets
-    preset, before = choices.preset, read_inputs_record(campaign)
-    if not preset and before is not None and before.engine == engine.info.name:
-        preset = before.preset
-    preset = preset or next(iter(presets))
-    if preset not in presets and not preset.endswith(".toml"):
-        raise SettingsError(
-            f"{engine.info.program} has no preset '{preset}'. Choose one of: {', '.join(presets)}; or give a TOML file."
-        )
-    text = read_preset(preset)
-    return Method(engine.info.name, str(Path(preset).expanduser().resolve()) if text else preset, text)
+    before = read_inputs_record(campaign)
+    same_engine = before is not None and before.engine == engine.info.name
+    preset = chosen_preset(engine, choices.preset, before.preset if before is not None and same_engine else "")
+    return Method(engine.info.name, preset, read_preset(preset))
 
 
 def _inputs(

@@ -215,9 +215,7 @@ def _scouted(
     fresh = [item for item in predicted if not item.known_as and not item.asked]
     fresh = _not_on_their_way(campaign, defect, fresh, answers)
     lowest = answers.lowest_relaxed
-    within = [
-        item for item in fresh if lowest is None or item.minimum.energy <= lowest + campaign.settings.learn.window
-    ]
+    within = [item for item in fresh if lowest is None or item.minimum.energy <= lowest + settings.learn.window]
     labels = _add(campaign, defect, [*_as_sampled(campaign, defect, answers), *_of_round(within, number)])
     counts = DefectRound(defect.label, len(predicted), len(predicted) - len(fresh), len(fresh) - len(within), labels)
     progress.message(

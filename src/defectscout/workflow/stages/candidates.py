@@ -189,6 +189,11 @@ def read_candidates(campaign: Campaign) -> dict[str, DefectCandidates]:
     return with_borrowed(_read_chosen(campaign), read_borrowed(campaign))
 
 
+def candidate_names(campaign: Campaign) -> list[tuple[str, str]]:
+    """Label of the defect and of the candidate, of every recorded one."""
+    return [(defect, one.label) for defect, chosen in read_candidates(campaign).items() for one in chosen.candidates]
+
+
 def write_candidates(campaign: Campaign, candidates: Mapping[str, DefectCandidates]) -> None:
     """Record the candidates of every defect, without borrowed ones, in the place of those that were recorded."""
     campaign.record.write_document("candidates", _CANDIDATES.dump_json(dict(candidates)).decode())
