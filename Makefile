@@ -30,7 +30,7 @@ coverage: $(VENV)/.stamp-dev  ## The same tests, and which lines none of them ru
 mace: $(VENV)-mace/.stamp  ## Install MACE into an environment of its own, and test it: scouting, and training from scratch
 	$(VENV)-mace/bin/python -m pytest tests/surrogates/test_mace.py tests/learning/test_models_mace.py
 
-integration: $(VENV)-aiida/.stamp  ## Install SLURM and CP2K where they are missing, and run searches through AiiDA on a queue
+integration: $(VENV)-aiida/.stamp  ## Install SLURM, CP2K and Quantum ESPRESSO where they are missing, and run searches through AiiDA on a queue
 	scripts/integration-packages.sh
 	$(VENV)-aiida/bin/python -m pytest --durations=15 tests/integration tests/workflow/test_aiida_*.py
 

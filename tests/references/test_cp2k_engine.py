@@ -68,6 +68,16 @@ def test_input_is_written_with_cells_relaxed_for_hosts_alone(engine: Cp2kEngine,
     assert "RUN_TYPE CELL_OPT" in (tmp_path / "bulk" / "cp2k.inp").read_text()
 
 
+def test_a_run_is_told_when_to_end_unless_it_would_end_sooner(engine: Cp2kEngine, tmp_path: Path) -> None:
+    path = written(engine, tmp_path) / "cp2k.inp"
+    whole = path.read_text()
+    for seconds, expected in ((7200.0, "7200"), (3420.4, "3420"), (5000.0, "3420")):
+        engine.end_in_time(tmp_path, seconds)
+        assert re.findall(r"^  WALLTIME (.*)$", path.read_text(), re.MULTILINE) == [expected]
+    assert re.sub(r"^  WALLTIME .*\n", "", path.read_text(), flags=re.MULTILINE) == whole
+    assert re.search(r"&GLOBAL\n(?:  .*\n)*  WALLTIME", path.read_text())
+
+
 def test_an_unknown_preset_is_refused(engine: Cp2kEngine, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no preset 'paper'"):
         engine.write(tmp_path, Calculation("t", hydrogen(), ElectronicState(0, 1)), "paper")

@@ -74,6 +74,17 @@ def engine() -> EspressoEngine:
     return load("espresso")
 
 
+def test_a_run_is_told_when_to_end_unless_it_would_end_sooner(
+    engine: EspressoEngine, tmp_path: Path, settings: str
+) -> None:
+    path = written(engine, tmp_path / "a", settings) / "espresso.pwi"
+    whole = path.read_text()
+    for seconds, expected in ((7200.0, "7200"), (3420.4, "3420"), (5000.0, "3420")):
+        engine.end_in_time(path.parent, seconds)
+        assert re.findall(r"^ *max_seconds = (.*)$", path.read_text(), re.MULTILINE) == [expected]
+    assert re.sub(r"^ *max_seconds.*\n", "", path.read_text(), flags=re.MULTILINE) == whole
+
+
 def written(
     engine: EspressoEngine, folder: Path, settings: str, purpose: Purpose = Purpose.DEFECT, charge: int = 0
 ) -> Path:
@@ -325,7 +336,6 @@ def test_a_relaxation_that_reaches_its_criterion_is_finished(
     assert np.abs(output.steps[-1][1].forces).max() < 0.1
     (folder / ".keep").mkdir()
     (folder / "espresso.out").rename(folder / ".keep" / "espresso.out")
-    path = folder / "espresso.pwi"
-    path.write_text(re.sub("max_seconds = .*", "max_seconds = 0.5", path.read_text()))
+    engine.end_in_time(folder, 1.0)
     run(folder)
     assert "time limit" in engine.diagnose(folder).reason

@@ -20,8 +20,9 @@ TESTS = Path(__file__).resolve().parents[1]
 SURROGATE = f"ase:{TESTS / 'model_crystal.py'}:surrogate"
 
 
-def make_campaign(base: Path, until: Until = Until.CANDIDATES, **overrides: Any) -> Path:
-    """A campaign on v_Mg whose candidates are all sampling structures, or those of a surrogate."""
+def make_campaign(base: Path, until: Until = Until.CANDIDATES, crystal: Path | None = None, **overrides: Any) -> Path:
+    """A campaign on v_Mg, in a crystal of its own or that of a file, whose candidates are all sampling structures, or
+    those of a surrogate."""
     base.mkdir(parents=True, exist_ok=True)
     write(base / "MgS.cif", bulk("MgS", "rocksalt", a=5.8))
     settings: dict[str, Any] = {
@@ -30,7 +31,12 @@ def make_campaign(base: Path, until: Until = Until.CANDIDATES, **overrides: Any)
         "reference": {"name": "none"},
         "strategy": "reference-only",
     }
-    search(base / "MgS.cif", base / "out", merge(SearchSettings(), {**settings, **overrides}, "test"), until=until)
+    search(
+        crystal or base / "MgS.cif",
+        base / "out",
+        merge(SearchSettings(), {**settings, **overrides}, "test"),
+        until=until,
+    )
     return base / "out"
 
 

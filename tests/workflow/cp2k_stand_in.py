@@ -97,7 +97,8 @@ def _came_before(title: str) -> bool:
 
 
 def relax(text: str, again: bool, limit: int) -> bool:
-    """FIRE on the model crystal; each step is written as CP2K writes it."""
+    """FIRE on the model crystal, cell and all where it is asked for; each step is written as CP2K writes it."""
+    from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
     from ase.units import Bohr, GPa, Hartree
 
@@ -128,7 +129,8 @@ def relax(text: str, again: bool, limit: int) -> bool:
             f" STRESS|                        x                   y                   z\n{tensor}\n"
         )
 
-    optimiser = FIRE(atoms, logfile=None)
+    moved = FrechetCellFilter(atoms) if "RUN_TYPE CELL_OPT" in text else atoms
+    optimiser = FIRE(moved, logfile=None)
     say()
     while taken < limit:
         optimiser.step()
@@ -138,7 +140,7 @@ def relax(text: str, again: bool, limit: int) -> bool:
         say()
         write_step(atoms, step)
         Path("cp2k-1.restart").write_text(restart(text, atoms, step))
-        if abs(atoms.get_forces()).max() < FORCE:
+        if abs(moved.get_forces()).max() < FORCE:
             return True
     return False
 
@@ -162,6 +164,9 @@ def restart(text: str, atoms: object, step: int) -> str:
         f"      {s} " + " ".join(f"{x:.12f}" for x in place) + "\n"
         for s, place in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)
     )
+    for axis, row in zip("ABC", atoms.cell.array, strict=True):
+        vector = " ".join(f"{x:.12f}" for x in row)
+        bare = re.sub(rf"(&CELL\n(?:.*\n)*? *{axis} +).+", rf"\g<1>{vector}", bare, count=1)
     return re.sub(r"(&COORD\n).*?( *&END COORD)", rf"\1{coordinates}\2", bare, flags=re.DOTALL)
 
 

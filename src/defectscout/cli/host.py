@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from defectscout.cli import options as opt
 from defectscout.cli.guard import guarded
 from defectscout.cli.progress import reporter
+
+if TYPE_CHECKING:
+    from aiida.orm import WorkChainNode
+
+    from defectscout.core.progress import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +70,12 @@ def collect_host(folder: Path, verbose: bool, quiet: bool) -> None:
     from defectscout.workflow.host_runs import read_host_run
 
     with reporter(quiet, verbose) as progress:
+        node = _fetched(folder, progress)
         standing = read_host_run(folder, HostSettings(), progress)
+        if node is not None and standing.relaxed is not None:
+            from defectscout.workflow.aiida.host_supercells import remember_relaxed
+
+            remember_relaxed(folder, node)
         for concern in standing.concerns:
             progress.warn(concern)
     typer.echo(str(standing))
@@ -74,6 +84,19 @@ def collect_host(folder: Path, verbose: bool, quiet: bool) -> None:
         typer.echo(f"Next: defectscout search {standing.relaxed} --reference none")
     elif standing.run.remedy or standing.run.state.value == "unfinished":
         typer.echo(f"To prepare it to run again: defectscout restart {folder}")
+
+
+def _fetched(folder: Path, progress: Progress) -> WorkChainNode | None:
+    """Bring what has come of a submitted relaxation into its folder; None if it was not submitted."""
+    from defectscout.workflow.aiida.record import read_submission
+    from defectscout.workflow.status import need_aiida
+
+    if read_submission(folder) is None:
+        return None
+    need_aiida()
+    from defectscout.workflow.aiida.hosts import fetch_host
+
+    return fetch_host(folder, progress)
 
 
 def restart_host(folder: Path, killed: bool) -> None:

@@ -83,12 +83,14 @@ def submit_command(
     verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Have the candidates relaxed on a queue, through AiiDA."""
+    """Have the candidates, or a host that `relax-host` has written, relaxed on a queue, through AiiDA."""
     with guarded(verbose):
         from defectscout.workflow.aiida.options import default_options, read_options
+        from defectscout.workflow.host_runs import is_host_run
         from defectscout.workflow.status import need_aiida
 
         need_aiida()
+        from defectscout.workflow.aiida.hosts import submit_host
         from defectscout.workflow.aiida.submission import Choices, submit
 
         choices = Choices(
@@ -105,8 +107,9 @@ def submit_command(
             rounds=rounds,
         )
         with reporter(quiet, verbose) as progress:
-            done = submit(campaign, choices, progress)
+            done = (submit_host if is_host_run(campaign) else submit)(campaign, choices, progress)
         what = "its scouting, then its candidates" if done.candidates is None else f"{done.candidates} candidates"
+        what = "the relaxation of the host" if is_host_run(campaign) else what
         typer.echo(
             f"Submitted {what} to {done.submission.code} ({done.submission.engine}, {done.submission.preset}) as "
             f"{done.process}<{done.pk}>."

@@ -24,6 +24,7 @@ from defectscout.workflow.inputs import InputChoices, chosen_preset
 from defectscout.workflow.outputs import Output, read_output
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from pymatgen.core import Structure
 
 RUN_FOLDER: Final = "bulk"
@@ -225,7 +226,7 @@ def restart_host_run(folder: Path, running_too: bool) -> str:
     if state not in ended:
         return ""
     try:
-        return engine.go_on(run, _manifest(folder).preset)
+        return engine.go_on(run, host_run(folder).preset)
     except CalculationError as error:
         raise CalculationError(f"{run}: {error}") from error
 
@@ -233,10 +234,15 @@ def restart_host_run(folder: Path, running_too: bool) -> str:
 def _opened(folder: Path) -> tuple[Path, Engine]:
     from defectscout.references.engines.registry import load_engine
 
-    return folder / RUN_FOLDER, load_engine(_manifest(folder).engine)
+    return folder / RUN_FOLDER, load_engine(host_run(folder).engine)
 
 
-def _manifest(folder: Path) -> HostRun:
+def host_run(folder: Path) -> HostRun:
+    """What `relax-host` was asked for.
+
+    Raises:
+        InputFileError: the folder is not one that it has written.
+    """
     path = folder / _MANIFEST
     try:
         return _RUN.validate_json(path.read_bytes())
@@ -244,6 +250,17 @@ def _manifest(folder: Path) -> HostRun:
         raise InputFileError(
             f"Cannot read {path}: {error}. Give a folder that `defectscout relax-host` has written."
         ) from None
+
+
+def start_of(folder: Path) -> Atoms:
+    """The crystal that the relaxation starts from.
+
+    Raises:
+        InputFileError: its file is not there, or damaged.
+    """
+    from defectscout.hosts.read import read_structure
+
+    return to_atoms(read_structure(str(folder / _START)))
 
 
 def _space_group(structure: Structure, symprec: float) -> str:

@@ -14,6 +14,7 @@ from defectscout.sampling.labels import folder_name
 from defectscout.workflow.aiida.record import read_submission
 from defectscout.workflow.campaign import RECORD_NAME, Campaign, read_campaign
 from defectscout.workflow.handwork import inputs_folder, read_inputs_record
+from defectscout.workflow.host_runs import RUN_FOLDER, host_run, is_host_run
 from defectscout.workflow.outputs import read_output
 from defectscout.workflow.record import REFERENCE, Record, Task
 from defectscout.workflow.stages.candidates import candidate_names
@@ -73,21 +74,25 @@ class CampaignStatus:
 
 
 def status(folder: Path, profile: str = "") -> CampaignStatus:
-    """How each candidate of the campaign in `folder` stands.
+    """How each candidate of the campaign in `folder` stands; or the relaxation of a host.
 
     Args:
-        folder: the campaign.
+        folder: the campaign, or what `relax-host` has written.
         profile: AiiDA's profile; empty for the one that the campaign was submitted with.
 
     Raises:
         CampaignError: there is no campaign, or its search is not in that profile.
         MissingExtraError: it was submitted, and AiiDA is not installed.
     """
+    of_host = is_host_run(folder)
     if read_submission(folder) is not None:
         need_aiida()
         from defectscout.workflow.aiida.follow import aiida_status
+        from defectscout.workflow.aiida.hosts import host_status
 
-        return aiida_status(folder, profile)
+        return host_status(folder, profile) if of_host else aiida_status(folder, profile)
+    if of_host:
+        return _host_by_hand(folder)
     campaign = look_into(folder)
     return _by_hand(campaign) if campaign.settings.reference.name == "none" else _recorded(campaign)
 
@@ -130,6 +135,16 @@ def _by_hand(campaign: Campaign) -> CampaignStatus:
         for defect, label in names
     )
     return CampaignStatus(runs, f"By hand in {base} ({engine.info.program}, {written.preset or 'default preset'}).")
+
+
+def _host_by_hand(folder: Path) -> CampaignStatus:
+    from defectscout.references.engines.registry import load_engine
+
+    run = host_run(folder)
+    engine, place = load_engine(run.engine), folder / RUN_FOLDER
+    return CampaignStatus(
+        (_of_folder(RUN_FOLDER, engine, place, None),), f"By hand in {place} ({engine.info.program}, {run.preset})."
+    )
 
 
 _OF_RUN = {

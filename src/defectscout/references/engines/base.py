@@ -153,3 +153,9 @@ class RunnableEngine(Engine, Protocol):
     @property
     def execution(self) -> Execution:
         """How its calculations are run."""
+
+    def end_in_time(self, folder: Path, seconds: float) -> None:
+        """Have the run in `folder` end by itself after this time, its files in order, unless it would end sooner.
+
+        A program that cannot be told (VASP) is left as it is: its run goes on from what the queue leaves of it.
+        """

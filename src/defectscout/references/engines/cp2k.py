@@ -31,6 +31,7 @@ from defectscout.references.engines.base import (
 )
 from defectscout.references.engines.cp2k_restart import (
     counting_on,
+    ending_after,
     finished_steps,
     remedy_for_scf,
     restarting,
@@ -90,6 +91,10 @@ class Cp2kEngine:
     @property
     def execution(self) -> Execution:
         return EXECUTION
+
+    def end_in_time(self, folder: Path, seconds: float) -> None:
+        path = folder / INPUT
+        write_atomically(path, ending_after(path.read_text(encoding="utf-8"), seconds))
 
     def electronic_state(self, atoms: Atoms, charge: int) -> ElectronicState:
         # All presets count the same electrons: they share potentials.

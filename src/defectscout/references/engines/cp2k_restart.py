@@ -42,6 +42,15 @@ def counting_on(text: str, step: int, steps: int) -> str:
     return re.sub(r"^( *)MAX_ITER +\d+", counter, bare, count=1, flags=re.MULTILINE)
 
 
+def ending_after(text: str, seconds: float) -> str:
+    """An input whose run ends by itself after so many seconds, or sooner where it says so already."""
+    known = re.search(r"^ *WALLTIME +(\S+).*\n", text, re.MULTILINE)
+    if known is not None and (":" in known[1] or float(known[1]) <= seconds):
+        return text  # in hours, minutes and seconds it is the user's own
+    bare = text if known is None else text[: known.start()] + text[known.end() :]
+    return re.sub(r"^( *)(RUN_TYPE .*)$", rf"\1\2\n\1WALLTIME {seconds:.0f}", bare, count=1, flags=re.MULTILINE)
+
+
 def restarting(text: str, project: str) -> str:
     """An input that takes structure, cell and counters from the restart file."""
     if "&EXT_RESTART" in text.upper():

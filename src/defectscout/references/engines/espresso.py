@@ -27,6 +27,7 @@ from defectscout.references.engines.espresso_restart import (
     starting_from_files,
     value_in,
     with_structure,
+    with_values,
 )
 from defectscout.references.engines.plausible import CLOSEST, LARGEST_FORCE, closest_contact
 from defectscout.references.espresso import CITATION, electronic_state, error_message, why_failed
@@ -94,6 +95,13 @@ class EspressoEngine:
     @property
     def execution(self) -> Execution:
         return EXECUTION
+
+    def end_in_time(self, folder: Path, seconds: float) -> None:
+        path = folder / INPUT
+        text = path.read_text(encoding="utf-8")
+        known = value_in(text, "max_seconds")
+        if not known or float(known.lower().replace("d", "e")) > seconds:
+            write_atomically(path, with_values(text, {("CONTROL", "max_seconds"): int(seconds)}))
 
     def electronic_state(self, atoms: Atoms, charge: int) -> ElectronicState:
         """The lowest spin for all electrons; `write` sees to potentials with an odd number of them in the core."""

@@ -43,6 +43,9 @@ class Vasp:
     def execution(self) -> Execution:
         return _EXECUTION
 
+    def end_in_time(self, folder: Path, seconds: float) -> None:
+        """VASP has no such setting, and needs none: each ionic step is in its files as soon as it is done."""
+
     def electronic_state(self, atoms: Atoms, charge: int) -> ElectronicState:
         """The lowest spin that the number of valence electrons allows, as doped has it (NUPDOWN 0 or 1)."""
         from defectscout.references.engines.vasp_inputs import valence_parity

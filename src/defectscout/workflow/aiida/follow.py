@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from pathlib import Path
 
@@ -12,13 +11,12 @@ from aiida.common.exceptions import NotExistent
 
 from defectscout.core.errors import CampaignError
 from defectscout.core.progress import Progress
-from defectscout.workflow.aiida.data import unpack, unpacked
-from defectscout.workflow.aiida.graph import RelaxationNodes, relaxations_of, scouted_campaign, searches_of
+from defectscout.workflow.aiida.data import unpacked
+from defectscout.workflow.aiida.fetching import fetch_one
+from defectscout.workflow.aiida.graph import RelaxationNodes, relaxations_in, scouted_campaign
 from defectscout.workflow.aiida.profiles import is_daemon_running, open_profile
 from defectscout.workflow.aiida.record import DOCUMENT, Submission, read_submission
 from defectscout.workflow.aiida.snapshots import adopt, is_scouted, n_rounds, place_of
-from defectscout.workflow.aiida.submission import MARK
-from defectscout.workflow.aiida.tasks import RelaxationTask, task_from_dict
 from defectscout.workflow.handwork import INPUTS_FOLDER
 from defectscout.workflow.record import REFERENCE
 from defectscout.workflow.stages.candidates import candidate_names
@@ -32,7 +30,7 @@ _POLL = 1.0
 
 
 def search_node(folder: Path, profile: str = "") -> tuple[Submission, orm.WorkChainNode]:
-    """What was submitted of the campaign in `folder`, and its work chain; loads its profile.
+    """What was submitted of the campaign, or the host, in `folder`, and its work chain; loads its profile.
 
     Raises:
         CampaignError: nothing was submitted, or it is not in that profile any more.
@@ -41,16 +39,15 @@ def search_node(folder: Path, profile: str = "") -> tuple[Submission, orm.WorkCh
     submission = read_submission(folder)
     if submission is None:
         raise CampaignError(
-            f"The campaign in {folder} has not been submitted. Do so with: defectscout submit {folder} --code "
-            "LABEL@COMPUTER"
+            f"What is in {folder} has not been submitted. Do so with: defectscout submit {folder} --code LABEL@COMPUTER"
         )
     name = open_profile(profile or submission.profile)
     try:
         node: orm.WorkChainNode = orm.load_node(submission.uuid)
     except NotExistent:
         raise CampaignError(
-            f"The search {submission.uuid} of the campaign in {folder} is not in AiiDA's profile '{name}'. It was "
-            f"submitted with '{submission.profile}'; if it was deleted there, submit the campaign again."
+            f"What was submitted of {folder}, {submission.uuid}, is not in AiiDA's profile '{name}'. It was submitted "
+            f"with '{submission.profile}'; if it was deleted there, submit it again."
         ) from None
     return submission, node
 
@@ -62,7 +59,7 @@ def aiida_status(folder: Path, profile: str = "") -> CampaignStatus:
         CampaignError, SettingsError: see `search_node`.
     """
     submission, node = search_node(folder, profile)
-    found = {(task.defect, task.candidate): item for item, task in _with_tasks(node)}
+    found = {(task.defect, task.candidate): item for item, task in relaxations_in(node)}
     campaign = look_into(folder)
     known = {(task.key.defect, task.key.label): task for task in campaign.record.tasks(REFERENCE)}
     names = candidate_names(campaign)
@@ -71,20 +68,16 @@ def aiida_status(folder: Path, profile: str = "") -> CampaignStatus:
     for key in names:
         name = "/".join(key)
         if key in found:
-            runs.append(_standing(name, found[key]))
+            runs.append(standing_of(name, found[key]))
         elif key in known and known[key].state.is_finished:
             runs.append(of_task(name, known[key]))  # before this submission
         else:
             runs.append(CandidateStatus(name, Standing.STOPPED if node.is_terminated else Standing.WAITING))
-    return CampaignStatus(tuple(runs), _sentence(submission, node), _notes(node))
+    return CampaignStatus(tuple(runs), sentence_of(submission, node), notes_of(node))
 
 
-def _with_tasks(node: orm.WorkChainNode) -> list[tuple[RelaxationNodes, RelaxationTask]]:
-    found = [item for search in searches_of(node) for item in relaxations_of(search)]
-    return [(item, task_from_dict(item.task.get_dict())) for item in found]
-
-
-def _standing(name: str, item: RelaxationNodes) -> CandidateStatus:
+def standing_of(name: str, item: RelaxationNodes) -> CandidateStatus:
+    """How a relaxation stands, under the name that the user knows it by."""
     summaries = [job.outputs.summary.get_dict() for job in item.jobs if "summary" in job.outputs]
     last = summaries[-1] if summaries else {}
     chain, job = item.chain, item.jobs[-1] if item.jobs else None
@@ -113,7 +106,8 @@ def _standing(name: str, item: RelaxationNodes) -> CandidateStatus:
     )
 
 
-def _sentence(submission: Submission, node: orm.WorkChainNode) -> str:
+def sentence_of(submission: Submission, node: orm.WorkChainNode) -> str:
+    """Where something was submitted to, and how it stands as a whole."""
     if node.is_finished_ok:
         how = "has ended"
     elif node.is_terminated:
@@ -132,7 +126,8 @@ def _sentence(submission: Submission, node: orm.WorkChainNode) -> str:
     )
 
 
-def _notes(node: orm.WorkChainNode) -> tuple[str, ...]:
+def notes_of(node: orm.WorkChainNode) -> tuple[str, ...]:
+    """What the user should do for it to go on."""
     if node.is_terminated or is_daemon_running():
         return ()
     return ("AiiDA's daemon is not running, so that nothing goes on: verdi daemon start",)
@@ -153,8 +148,8 @@ def fetch(folder: Path, progress: Progress, profile: str = "") -> Path:
     _take_over(folder, node, progress)
     inputs = folder / INPUTS_FOLDER
     count = 0
-    for item, task in _with_tasks(node):
-        count += _fetch_one(item, place_of(inputs, task))
+    for item, task in relaxations_in(node):
+        count += fetch_one(item, place_of(inputs, task))
     inputs.mkdir(exist_ok=True)
     progress.message(f"Fetched {count} relaxations that have changed since the last time into {inputs}.")
     return inputs
@@ -182,25 +177,8 @@ def _take_over(folder: Path, node: orm.WorkChainNode, progress: Progress) -> Non
     progress.message("Took over into the campaign what was scouted elsewhere, and its candidates.")
 
 
-def _fetch_one(item: RelaxationNodes, target: Path) -> bool:
-    """Write one relaxation's files, if they are not there yet."""
-    if item.files is None:
-        return False
-    mark = f"{item.files.uuid} {item.retrieved.uuid if item.retrieved is not None else ''}\n"
-    if (target / MARK).is_file() and (target / MARK).read_text(encoding="utf-8") == mark:
-        return False
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    unpack([item.files, item.retrieved], part)
-    (part / MARK).write_text(mark, encoding="utf-8")
-    if target.exists():
-        shutil.rmtree(target)
-    part.rename(target)
-    return True
-
-
 def abort(folder: Path, progress: Progress, profile: str = "") -> int:
-    """Kill what runs of a submitted campaign, jobs included. What has been retrieved stays.
+    """Kill what runs of a submitted campaign or host, jobs included. What has been retrieved stays.
 
     Returns:
         How many relaxations had not ended.
@@ -212,18 +190,18 @@ def abort(folder: Path, progress: Progress, profile: str = "") -> int:
 
     _, node = search_node(folder, profile)
     if node.is_terminated:
-        raise CampaignError(f"The search of the campaign in {folder} has ended already: nothing runs.")
+        raise CampaignError(f"What was submitted of {folder} has ended already: nothing runs.")
     if not is_daemon_running():
         raise CampaignError(
             "AiiDA's daemon is not running, and only it can end what it has begun. Start it with: verdi daemon start; "
             f"then: defectscout abort {folder}"
         )
-    running = sum(not item.chain.is_terminated for item in relaxations_of(node))
+    running = sum(not item.chain.is_terminated for item, _ in relaxations_in(node))
     # It complains where a daemon that is busy answers late; whether it has ended is seen below.
     logging.getLogger("aiida.process_control").setLevel(logging.CRITICAL)
     kill_processes([node], msg_text="ended with defectscout abort", timeout=_PATIENCE)
     end = time.monotonic() + _PATIENCE
-    while not node.is_terminated or any(not item.chain.is_terminated for item in relaxations_of(node)):
+    while not node.is_terminated or any(not item.chain.is_terminated for item, _ in relaxations_in(node)):
         if time.monotonic() > end:
             raise CampaignError(
                 f"Not all of {node.process_label}<{node.pk}> has ended within {_PATIENCE:.0f} seconds: AiiDA's daemon "

@@ -8,8 +8,13 @@ from typing import Final
 
 from aiida import orm
 
+from defectscout.workflow.aiida.tasks import RelaxationTask, task_from_dict
+
 SEARCH: Final = "SearchWorkChain"
 """How AiiDA calls the process of a search."""
+
+RELAXATION: Final = "RelaxationWorkChain"
+"""How it calls that of a relaxation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +101,16 @@ def relaxations_of(search: orm.WorkChainNode, defect: str = "") -> tuple[Relaxat
         for chain, key in chains.all()
     ]
     return tuple(sorted(found, key=lambda item: item.key))
+
+
+def relaxations_in(node: orm.WorkChainNode) -> tuple[tuple[RelaxationNodes, RelaxationTask], ...]:
+    """All relaxations of what was submitted, with what each is: of a search, of rounds of learning, or of a host."""
+    if node.process_label == RELAXATION:
+        jobs = sorted((one for one in node.called if isinstance(one, orm.CalcJobNode)), key=lambda job: int(job.pk))
+        found = [RelaxationNodes("", node, tuple(jobs))]
+    else:
+        found = [item for search in searches_of(node) for item in relaxations_of(search)]
+    return tuple((item, task_from_dict(item.task.get_dict())) for item in found)
 
 
 def searches_of(node: orm.WorkChainNode) -> list[orm.WorkChainNode]:

@@ -15,6 +15,9 @@ from defectscout.workflow.aiida.data import to_atoms, unpack
 from defectscout.workflow.aiida.options import default_options
 from defectscout.workflow.aiida.tasks import put_back, runnable_engine, task_from_dict
 
+SHARE_OF_WALLTIME = 0.95
+"""After which a program is told to end: what is left is for writing its files."""
+
 
 class RelaxationCalculation(CalcJob):
     """A relaxation whose input files an engine of defectscout has written.
@@ -56,11 +59,15 @@ class RelaxationCalculation(CalcJob):
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the files that go to the computer, and say how it is run there."""
         task = task_from_dict(self.inputs.task.get_dict())
-        execution = runnable_engine(task.engine).execution
+        engine = runnable_engine(task.engine)
+        execution = engine.execution
         with TemporaryDirectory(prefix="defectscout-") as name:
             made = Path(name)
             unpack([self.inputs.files], made, without=execution.history)
             secret = put_back(made, to_atoms(self.inputs.structure), task)
+            walltime = self.inputs.metadata.options.get("max_wallclock_seconds")
+            if walltime:
+                engine.end_in_time(made, SHARE_OF_WALLTIME * walltime)
             for path in sorted(made.rglob("*")):
                 target = Path(folder.abspath) / path.relative_to(made)
                 if path.is_dir():

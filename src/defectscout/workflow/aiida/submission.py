@@ -10,12 +10,15 @@ from typing import Any
 
 from aiida import orm
 from aiida.engine import submit as submit_process
+from ase import Atoms
 
 from defectscout.core.errors import CampaignError, SettingsError
 from defectscout.core.progress import Progress
 from defectscout.references.engines.base import RunnableEngine
 from defectscout.references.engines.registry import available_engines
-from defectscout.workflow.aiida.data import folder_node, to_node
+from defectscout.workflow.aiida.data import folder_node
+from defectscout.workflow.aiida.fetching import MARK
+from defectscout.workflow.aiida.host_supercells import host_node
 from defectscout.workflow.aiida.options import default_options
 from defectscout.workflow.aiida.profiles import check_daemon, find_code, full_label, open_profile
 from defectscout.workflow.aiida.record import Submission, read_submission, write_submission
@@ -23,7 +26,7 @@ from defectscout.workflow.aiida.restarts import DEFAULT_ITERATIONS
 from defectscout.workflow.aiida.rounds import LearningWorkChain
 from defectscout.workflow.aiida.search import SearchWorkChain
 from defectscout.workflow.aiida.snapshots import FILES, Method, check_campaign, open_tasks, place_of
-from defectscout.workflow.aiida.tasks import read_preset, runnable_engine, write_task
+from defectscout.workflow.aiida.tasks import RelaxationTask, read_preset, runnable_engine, write_task
 from defectscout.workflow.aiida.weights import weights_of
 from defectscout.workflow.campaign import Campaign, reopen_campaign
 from defectscout.workflow.handwork import INPUTS_FOLDER, InputsRecord, read_inputs_record, write_inputs_record
@@ -31,9 +34,6 @@ from defectscout.workflow.inputs import chosen_preset
 from defectscout.workflow.record import SCOUT
 from defectscout.workflow.search import prepare
 from defectscout.workflow.settling import NO_EXTRA, why_not_tunable
-
-MARK = ".aiida"
-"""File in a candidate's folder that says which of AiiDA's jobs its files come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def submit(folder: Path, choices: Choices, progress: Progress) -> Submitted:
     with reopen_campaign(folder) as campaign:
         check_campaign(campaign)
         profile = open_profile(choices.profile)
-        _check_ended(folder)
+        check_ended(folder)
         code = find_code(choices.code, choices.computer)
         engine = runnable_engine(_engine_name(choices, code))
         method = _method(campaign, choices, engine)
@@ -145,7 +145,12 @@ def _check_learns(campaign: Campaign, scouting_code: orm.AbstractCode | None) ->
         raise SettingsError(f"--rounds: the campaign in {campaign.folder} cannot learn: {reason}.")
 
 
-def _check_ended(folder: Path) -> None:
+def check_ended(folder: Path) -> None:
+    """Check that nothing of a campaign, or a host's relaxation, runs through AiiDA.
+
+    Raises:
+        CampaignError: it does; or where it was submitted to is not to be found.
+    """
     before = read_submission(folder)
     if before is None:
         return
@@ -155,30 +160,32 @@ def _check_ended(folder: Path) -> None:
         node = orm.load_node(before.uuid)
     except NotExistent:
         raise CampaignError(
-            f"The campaign in {folder} was submitted with AiiDA's profile '{before.profile}', where its search "
-            f"{before.uuid} is not to be found now. Choose that profile with --profile, or start a new campaign."
+            f"What is in {folder} was submitted with AiiDA's profile '{before.profile}', where {before.uuid} is not to "
+            "be found now. Choose that profile with --profile, or begin in another folder."
         ) from None
     if not node.is_terminated:
         raise CampaignError(
-            f"The campaign in {folder} is submitted already, as {node.process_label}<{node.pk}>. See how it stands "
-            f"with: defectscout status {folder}; end it with: defectscout abort {folder}"
+            f"What is in {folder} is submitted already, as {node.process_label}<{node.pk}>. See how it stands with: "
+            f"defectscout status {folder}; end it with: defectscout abort {folder}"
         )
 
 
 def _engine_name(choices: Choices, code: orm.AbstractCode) -> str:
     """As asked for; else what the code, or its default plugin, is called."""
-    if choices.engine:
-        return choices.engine
+    name = choices.engine or engine_of_code(code)
+    if not name:
+        raise SettingsError(
+            f"Which program the code {full_label(code)} is cannot be told from its name. Say so with --engine: "
+            f"{', '.join(available_engines())}."
+        )
+    return name
+
+
+def engine_of_code(code: orm.AbstractCode) -> str:
+    """Which engine a code is, by what its default plugin or itself is called; empty where that does not tell."""
     known = available_engines()
     words = (*str(code.default_calc_job_plugin or "").split("."), str(code.label))
-    for word in words:
-        name = next((one for one in known if word.lower().startswith(one)), "")
-        if name:
-            return name
-    raise SettingsError(
-        f"Which program the code {full_label(code)} is cannot be told from its name. Say so with --engine: "
-        f"{', '.join(known)}."
-    )
+    return next((one for word in words for one in known if word.lower().startswith(one)), "")
 
 
 def _method(campaign: Campaign, choices: Choices, engine: RunnableEngine) -> Method:
@@ -197,7 +204,7 @@ def _inputs(
 ) -> tuple[dict[str, Any], int | None]:
     """Snapshot, host and, where it has to be scouted, what scouts; and how many candidates there are."""
     prepared = prepare(campaign, progress)
-    inputs: dict[str, Any] = {"host": to_node(prepared.defects[0].bulk, prepared.host.formula)}
+    inputs: dict[str, Any] = {}
     count: int | None = None
     if _is_scouted(campaign):
         _, tasks = open_tasks(campaign, method)
@@ -219,6 +226,7 @@ def _inputs(
         if weights is not None:
             inputs["surrogate"] = folder_node(weights.resolve().parent, [weights.name])
     inputs["campaign"] = folder_node(campaign.folder, FILES)
+    inputs["host"] = host_node(campaign, prepared.defects[0].bulk, inputs["campaign"], progress)
     return inputs, count
 
 
@@ -241,7 +249,6 @@ def _try_first_of_each(campaign: Campaign, tasks: Any, progress: Progress) -> No
     notes: dict[str, None] = {}
     tried: set[str] = set()
     for task, atoms in tasks:
-        engine = runnable_engine(task.engine)
         place = place_of(campaign.folder / INPUTS_FOLDER, task)
         if not (place / MARK).exists() and place.is_dir() and _has_run(campaign, place, RunState.NOT_RUN):
             raise CampaignError(
@@ -251,14 +258,26 @@ def _try_first_of_each(campaign: Campaign, tasks: Any, progress: Progress) -> No
         if task.defect in tried:
             continue
         tried.add(task.defect)
-        with TemporaryDirectory(prefix="defectscout-") as name:
-            said = write_task(Path(name), atoms, task)
-            missing = [one for one in engine.execution.secret if not (Path(name) / one).is_file()]
-        if missing:
-            raise SettingsError(f"{task.title} cannot be run: {' '.join(said)}")
-        notes.update(dict.fromkeys(said))
+        notes.update(dict.fromkeys(written_once(task, atoms)))
     for note in notes:
         progress.warn(note)
+
+
+def written_once(task: RelaxationTask, atoms: Atoms) -> tuple[str, ...]:
+    """Write the input of a task into a folder that goes again, so that what is missing is known at once.
+
+    Returns:
+        What the engine has to say of it.
+
+    Raises:
+        SettingsError: files are missing that no run can do without.
+    """
+    with TemporaryDirectory(prefix="defectscout-") as name:
+        said = write_task(Path(name), atoms, task)
+        missing = [one for one in runnable_engine(task.engine).execution.secret if not (Path(name) / one).is_file()]
+    if missing:
+        raise SettingsError(f"{task.title} cannot be run: {' '.join(said)}")
+    return said
 
 
 def _has_run(campaign: Campaign, place: Path, nothing: object) -> bool:
