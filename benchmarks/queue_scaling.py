@@ -77,6 +77,7 @@ class Row:
     defects: int
     relaxations: int
     workers: int
+    at_once: int
     submit_seconds: float
     search_seconds: float
     seconds_per_relaxation: float
@@ -92,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--defects", default="4,20,200")
-    parser.add_argument("--at-once", type=int, default=20, help="relaxations at once")
+    parser.add_argument("--at-once", type=int, default=50, help="relaxations at once")
     parser.add_argument("--workers", type=int, default=2, help="of the daemon")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -125,6 +126,7 @@ def measured(folder: Path, count: int, at_once: int, n_workers: int) -> Row:
             defects=count,
             relaxations=relaxations,
             workers=n_workers,
+            at_once=at_once,
             submit_seconds=round(submitted - before, 1),
             search_seconds=round(ended - submitted, 1),
             seconds_per_relaxation=round((ended - submitted) / relaxations, 3),

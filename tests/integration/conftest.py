@@ -1,6 +1,7 @@
 """A queue and an AiiDA profile for the tests in this folder: neither is touched by anything outside it.
 
-These tests take minutes. They are skipped where AiiDA, SLURM or the DFT code is missing; `make integration` installs them.
+These tests take minutes. They are skipped where AiiDA, SLURM or the DFT code is missing; `make integration` installs
+them.
 """
 
 from __future__ import annotations

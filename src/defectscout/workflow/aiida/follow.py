@@ -78,9 +78,8 @@ def aiida_status(folder: Path, profile: str = "") -> CampaignStatus:
 
 def standing_of(name: str, item: RelaxationNodes) -> CandidateStatus:
     """How a relaxation stands, under the name that the user knows it by."""
-    summaries = [job.outputs.summary.get_dict() for job in item.jobs if "summary" in job.outputs]
-    last = summaries[-1] if summaries else {}
-    chain, job = item.chain, item.jobs[-1] if item.jobs else None
+    last = next((one.summary for one in reversed(item.jobs) if one.summary), {})
+    chain, job = item.chain, item.jobs[-1].job if item.jobs else None
     reason = ""
     if chain.is_terminated:
         standing = Standing.FINISHED if chain.is_finished_ok else Standing.FAILED
