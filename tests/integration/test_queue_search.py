@@ -182,10 +182,10 @@ def _search_in_trouble(search: Search, settings: Path, options: Path) -> None:
     cancelled = wait_for(lambda: search.job_with_steps(SHORTER, 5), "the third candidate", 240)
     cluster.command("scancel", str(cancelled.number))
 
-    # Half-way there is a partial answer.
+    # Half-way there is a partial answer. The hung candidate may have ended by now or not.
     wait_for(lambda: search.standing()[SHORTER]["attempts"] >= 2, "the cancelled candidate is tried again", 120)
     partial = search.defectscout("collect")
-    assert "1 candidate not relaxed with the reference yet" in partial, partial
+    assert re.search(r"[12] candidates? not relaxed with the reference yet", partial), partial
     assert "3 candidates → 1 minimum" in partial
 
     wait_for(lambda: not search.graph()["open"], "the search ends", 400, every=3)

@@ -25,6 +25,7 @@ class SurrogateInfo:
         tuned: whether it was fine-tuned on defects (an untouched universal model
             was trained on bulk crystals only).
         trained_on: what a model that defectscout tuned has seen; None for others.
+        lattice_scale: factor of all lengths of what it is shown; see `own_lattice`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class SurrogateInfo:
     elements: frozenset[str] | None
     tuned: bool = False
     trained_on: TrainedOn | None = None
+    lattice_scale: float = 1.0
 
 
 @runtime_checkable

@@ -21,6 +21,11 @@ class SurrogateSettings(Settings):
         "model",
     )
     device: Device = Field("auto", description="auto takes CUDA where there is one, else the CPU")
+    lattice: Literal["host", "own"] = Field(
+        "host",
+        description="own: it sees the host at the volume at which it feels no pressure, for a host with the lattice of "
+        "another functional (LDA, PBEsol) and a search that does not learn",
+    )
     batch_size: int = Field(
         16,
         ge=1,

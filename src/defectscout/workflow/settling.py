@@ -67,6 +67,8 @@ def why_not_learn(settings: SearchSettings) -> str:
     """What keeps a search from learning; empty if nothing does."""
     if settings.reference.name == "none":
         return "there is no reference to learn from (--reference none)"
+    if settings.surrogate.lattice == "own":
+        return "surrogate.lattice = own, and what the reference says of the host's lattice would undo it"
     return why_not_tunable(settings.surrogate.name)
 
 

@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from ase import Atoms
 from pydantic import TypeAdapter
 
 from defectscout.core.defect import Defect
-from defectscout.core.errors import CampaignError
+from defectscout.core.errors import CalculationError, CampaignError
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
 from defectscout.evaluation.unfamiliar import Unfamiliar, unfamiliar
 from defectscout.relaxation.records import Checkpoint, Start
 from defectscout.surrogates.base import Surrogate, SurrogateInfo
 from defectscout.surrogates.charge import with_charge
+from defectscout.surrogates.own_lattice import InOwnLattice, own_scale, pressure
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import SCOUT, Task, TaskKey
 from defectscout.workflow.settings import SearchSettings
@@ -24,9 +26,15 @@ from defectscout.workflow.stages.sampling import sampling_structures
 
 _INFO = TypeAdapter(SurrogateInfo)
 
+NEGLIGIBLE = 0.5
+"""Pressure below which a surrogate's lattice is not looked for, GPa."""
+
+WORTH_SAYING = 0.01
+"""Change of lengths from which on a search says that the surrogate's lattice is another."""
+
 
 def load_checked_surrogate(settings: SearchSettings, defects: Sequence[Defect]) -> Surrogate:
-    """The surrogate of the settings, checked against the defects' elements.
+    """The surrogate of the settings in the host's lattice, checked against the defects' elements.
 
     Raises:
         UnknownMethodError, MissingExtraError, ModelFileError: if it cannot be loaded.
@@ -67,14 +75,19 @@ def warn_of_unfamiliar(
 
 
 def load_recorded_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Surrogate:
-    """The surrogate of the settings, which must still be the one that the campaign began to scout with.
+    """The surrogate of the settings, which must still be the one that the campaign began to scout with; in its own
+    lattice, where that is asked for.
 
     Raises:
+        CalculationError: it has no lattice of its own near the host's.
         CampaignError: if its weights have changed since.
         DefectscoutError: see `load_checked_surrogate`.
     """
     surrogate = load_checked_surrogate(campaign.settings, defects)
     known = surrogate_info(campaign)
+    if campaign.settings.surrogate.lattice == "own":
+        scale = known.lattice_scale if known is not None else own_scale(surrogate, defects[0].bulk)
+        surrogate = InOwnLattice(surrogate, scale)
     if known is not None and known.weights != surrogate.info.weights:
         raise CampaignError(
             f"The campaign in {campaign.folder} was scouted with other weights of {known.name} ({known.weights}) than "
@@ -99,6 +112,7 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
         return
     surrogate = load_recorded_surrogate(campaign, defects)
     record_surrogate(campaign, surrogate.info)
+    _say_lattice(surrogate, defects[0].bulk, progress)
     meter = ConvergenceMeter(campaign.settings.scouting)
     progress.stage("scouting", len(tasks))
     for task in tasks:
@@ -106,6 +120,29 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
             meter.finish(str(task.key))
     _scout_together(campaign, defects, surrogate, meter, progress)
     progress.finish("scouting")
+
+
+def _say_lattice(surrogate: Surrogate, crystal: Atoms, progress: Progress) -> None:
+    """Say in which lattice it scouts, and warn where the host's is far from its own."""
+    name, scale = surrogate.info.name, surrogate.info.lattice_scale
+    if isinstance(surrogate, InOwnLattice):
+        progress.message(f"{name} sees the host in its own lattice, {100 * (scale - 1):+.1f} % in every length.")
+        return
+    try:
+        felt = pressure(surrogate, crystal)
+        if abs(felt) < NEGLIGIBLE:
+            return
+        change = own_scale(surrogate, crystal) - 1
+    except CalculationError as error:
+        progress.warn(str(error))
+        return
+    if abs(change) >= WORTH_SAYING:
+        room = "less" if felt > 0 else "more"
+        progress.warn(
+            f"{name} would have the host's lattice {100 * change:+.1f} % in every length: as it is, it feels "
+            f"{felt:+.1f} GPa, which favours minima that take {room} room. Where the lattice is that of another "
+            "functional, scout in the surrogate's own: --set surrogate.lattice=own (without --learn)."
+        )
 
 
 def _scout_together(
