@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from conftest import model
+from defectscout import __version__
 from defectscout.cli.main import app
 from defectscout.cli.options import assignments, charges, fractions
 from defectscout.core.errors import SettingsError
@@ -26,6 +29,13 @@ def test_help_names_every_command_and_exit_code() -> None:
     for word in ("search", "sample", "scout", "candidates", "inputs", "collect", "init", "compare", "resume"):
         assert word in result.output
     assert "Exit codes" in result.output
+
+
+def test_the_package_can_be_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "defectscout", "--version"], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == f"defectscout {__version__}"
 
 
 def test_search_prints_the_answer(model_host: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def validated(kind: type[S], values: Mapping[str, Any], source: str, hint: str =
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(error, source, hint)) from None
+        raise SettingsError(_explain(kind, error, source, hint)) from None
 
 
 def read_toml_file(path: Path, hint: str = "") -> dict[str, Any]:
@@ -80,12 +81,24 @@ def _merged(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _explain(error: ValidationError, source: str, hint: str) -> str:
+def _names(kind: type[Settings], section: str = "") -> list[str]:
+    """Names of all settings and sections, dotted."""
+    names = []
+    for name, field in kind.model_fields.items():
+        names.append(f"{section}{name}")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            names += _names(field.annotation, f"{section}{name}.")
+    return names
+
+
+def _explain(kind: type[Settings], error: ValidationError, source: str, hint: str) -> str:
     parts = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "settings"
         if problem["type"] == "extra_forbidden":
-            parts.append(f"'{where}' is not a setting")
+            closest = difflib.get_close_matches(where, _names(kind), n=1, cutoff=0.75)
+            guess = f" (did you mean '{closest[0]}'?)" if closest else ""
+            parts.append(f"'{where}' is not a setting{guess}")
         else:
             parts.append(f"{where} = {problem.get('input')!r}: {problem['msg'].removeprefix('Value error, ')}")
     return f"Bad settings in {source}: {'; '.join(parts)}. {hint}".rstrip()
