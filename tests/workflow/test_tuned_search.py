@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import model
-from defectscout.core.errors import CampaignError, ModelFileError, UnsupportedElementError
+from defectscout.core.errors import CampaignError, ModelFileError, SettingsError, UnsupportedElementError
 from defectscout.core.progress import SilentProgress
 from defectscout.surrogates import registry
 from defectscout.surrogates.model_folder import TrainedOn
@@ -57,13 +57,13 @@ def write(tmp_path: Path) -> Write:
     return write_it
 
 
-def settings(surrogate: str, **overrides: Any) -> SearchSettings:
+def settings(name: str, **overrides: Any) -> SearchSettings:
     quick = {
         "host": {"keep": True},
         "sampling": {"distortions": (-0.6, -0.3)},
         "scouting": {"force": 0.05},
         "refinement": {"force": 0.1},
-        "surrogate": {"name": surrogate},
+        "surrogate": {"name": name},
         "reference": {"name": model("reference"), "workers": 2},
     }
     return merge(merge(SearchSettings(), quick, "test"), overrides, "test")
@@ -123,6 +123,13 @@ def test_a_model_that_was_trained_again_is_noticed(write: Write, model_host: Pat
         resume(out, Until.ANSWER, SilentProgress())
     write()
     assert resume(out, Until.ANSWER, SilentProgress()).minima
+
+
+def test_a_tuned_model_keeps_to_the_lattice_that_it_learned_in(write: Write, model_host: Path, tmp_path: Path) -> None:
+    own = settings(str(write()), surrogate={"lattice": "own"})
+    with pytest.raises(SettingsError, match="was tuned on frames of a reference"):
+        search(model_host, tmp_path / "out", own)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_ensemble_scouts_on_the_mean_surface(write: Write, model_host: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class SurrogateSettings(Settings):
     lattice: Literal["host", "own"] = Field(
         "host",
         description="own: it sees the host at the volume at which it feels no pressure, for a host with the lattice of "
-        "another functional (LDA, PBEsol) and a search that does not learn",
+        "another functional (LDA, PBEsol), an untouched surrogate and a search that does not learn",
     )
     batch_size: int = Field(
         16,

@@ -10,7 +10,7 @@ from ase import Atoms
 from pydantic import TypeAdapter
 
 from defectscout.core.defect import Defect
-from defectscout.core.errors import CalculationError, CampaignError
+from defectscout.core.errors import CalculationError, CampaignError, SettingsError
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
 from defectscout.evaluation.unfamiliar import Unfamiliar, unfamiliar
@@ -39,10 +39,16 @@ def load_checked_surrogate(settings: SearchSettings, defects: Sequence[Defect]) 
     Raises:
         UnknownMethodError, MissingExtraError, ModelFileError: if it cannot be loaded.
         UnsupportedElementError: if it was not made for one of the elements.
+        SettingsError: if it is to see its own lattice, and learned in that of a reference.
     """
     from defectscout.surrogates.registry import check_elements, load_surrogate
 
     surrogate = load_surrogate(settings.surrogate)
+    if settings.surrogate.lattice == "own" and surrogate.info.trained_on is not None:
+        raise SettingsError(
+            f"surrogate.lattice = own: {surrogate.info.name} was tuned on frames of a reference, and learned the "
+            "energies of minima in the lattice of these. Leave the setting out, or scout with an untouched model."
+        )
     symbols = sorted({symbol for defect in defects for symbol in defect.atoms.get_chemical_symbols()})
     check_elements(surrogate.info, symbols)
     return surrogate
@@ -86,7 +92,7 @@ def load_recorded_surrogate(campaign: Campaign, defects: Sequence[Defect]) -> Su
     surrogate = load_checked_surrogate(campaign.settings, defects)
     known = surrogate_info(campaign)
     if campaign.settings.surrogate.lattice == "own":
-        scale = known.lattice_scale if known is not None else own_scale(surrogate, defects[0].bulk)
+        scale = known.lattice_scale if known is not None else own_scale(surrogate, with_charge(defects[0].bulk, 0))
         surrogate = InOwnLattice(surrogate, scale)
     if known is not None and known.weights != surrogate.info.weights:
         raise CampaignError(
@@ -112,7 +118,7 @@ def scout(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> 
         return
     surrogate = load_recorded_surrogate(campaign, defects)
     record_surrogate(campaign, surrogate.info)
-    _say_lattice(surrogate, defects[0].bulk, progress)
+    _say_lattice(surrogate, with_charge(defects[0].bulk, 0), progress)
     meter = ConvergenceMeter(campaign.settings.scouting)
     progress.stage("scouting", len(tasks))
     for task in tasks:
@@ -128,6 +134,8 @@ def _say_lattice(surrogate: Surrogate, crystal: Atoms, progress: Progress) -> No
     if isinstance(surrogate, InOwnLattice):
         progress.message(f"{name} sees the host in its own lattice, {100 * (scale - 1):+.1f} % in every length.")
         return
+    if surrogate.info.trained_on is not None:
+        return  # it learned the energies of minima in the lattice of its reference
     try:
         felt = pressure(surrogate, crystal)
         if abs(felt) < NEGLIGIBLE:
