@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -260,8 +260,11 @@ def run(environment: Mapping[str, str], *words: object) -> str:
 
 def size(path: Path) -> float:
     """Of a file, or all files in a folder, MB."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files) / 1e6
+    total = 0
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(FileNotFoundError):  # the daemon's own come and go
+            total += file.stat().st_size if file.is_file() else 0
+    return total / 1e6
 
 
 def read(path: Path) -> list[dict[str, str]]:
