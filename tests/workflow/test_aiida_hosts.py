@@ -119,6 +119,19 @@ def test_what_of_a_host_cannot_be_submitted(host: Path, aiida_code_installed: An
         run("abort", str(host), "--yes")
 
 
+def test_a_file_of_settings_may_be_named_from_anywhere(
+    code: Any, model_host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text('preset = "quick"\n')
+    (tmp_path / "other.toml").write_text('preset = "quick"\n')
+    folder = tmp_path / "host"
+    run("relax-host", str(model_host), "--engine", "cp2k", "--preset", str(tmp_path / "mine.toml"), "-o", str(folder))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssertionError, match=r"The preset is .*other\.toml"):
+        run("submit", str(folder), "--code", "cp2k", "--preset", "other.toml")
+    assert "the relaxation of the host" in run("submit", str(folder), "--code", "cp2k", "--preset", "mine.toml")
+
+
 def test_a_relaxation_that_fails_is_said(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CP2K_STAND_IN", "broken")
     run("submit", str(host), "--code", "cp2k")

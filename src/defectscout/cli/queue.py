@@ -108,10 +108,8 @@ def submit_command(
         )
         with reporter(quiet, verbose) as progress:
             done = (submit_host if is_host_run(campaign) else submit)(campaign, choices, progress)
-        what = "its scouting, then its candidates" if done.candidates is None else f"{done.candidates} candidates"
-        what = "the relaxation of the host" if is_host_run(campaign) else what
         typer.echo(
-            f"Submitted {what} to {done.submission.code} ({done.submission.engine}, {done.submission.preset}) as "
+            f"Submitted {done.what} to {done.submission.code} ({done.submission.engine}, {done.submission.preset}) as "
             f"{done.process}<{done.pk}>."
         )
         typer.echo(f"How it stands: defectscout status {campaign}; what has come: defectscout collect {campaign}")

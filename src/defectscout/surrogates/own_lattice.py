@@ -89,6 +89,7 @@ def own_scale(surrogate: Surrogate, crystal: Atoms) -> float:
         CalculationError: there is none within `LARGEST`, or no stress.
     """
     before, now = 1.0, pressure(surrogate, crystal)
+    felt = now
     if abs(now) < _SMALL:
         return 1.0
     scale = before + (_FIRST_STEP if now > 0 else -_FIRST_STEP)
@@ -103,7 +104,7 @@ def own_scale(surrogate: Surrogate, crystal: Atoms) -> float:
         before, scale = scale, scale - now * (scale - before) / (now - last)
     raise CalculationError(
         f"The surrogate {surrogate.info.name} feels {crystal.get_chemical_formula(mode='metal', empirical=True)} under "
-        f"{pressure(surrogate, crystal):.1f} GPa, and has no lattice of its own within {100 * LARGEST:.0f} % of the "
+        f"{felt:.1f} GPa, and has no lattice of its own within {100 * LARGEST:.0f} % of the "
         "host's. Is this the crystal that was meant? Keep to the host's lattice (surrogate.lattice = host), or choose "
         "another surrogate."
     )

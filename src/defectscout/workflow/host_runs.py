@@ -118,7 +118,7 @@ def write_host_run(source: str, folder: Path, choices: InputChoices, settings: H
     if engine.info.gamma_only:
         cell = choose_supercell(cell, SupercellSettings(), source, settings.symprec).supercell
     atoms = to_atoms(cell)
-    formula = atoms.get_chemical_formula(mode="metal", empirical=True)
+    formula = formula_of(atoms)
     run = folder / RUN_FOLDER
     state = engine.electronic_state(atoms, 0)
     notes = engine.write(run, Calculation(f"{formula} {RUN_FOLDER}", atoms, state, Purpose.HOST), preset)
@@ -250,6 +250,11 @@ def host_run(folder: Path) -> HostRun:
         raise InputFileError(
             f"Cannot read {path}: {error}. Give a folder that `defectscout relax-host` has written."
         ) from None
+
+
+def formula_of(atoms: Atoms) -> str:
+    """Such as `CdTe`, whatever the cell."""
+    return str(atoms.get_chemical_formula(mode="metal", empirical=True))
 
 
 def start_of(folder: Path) -> Atoms:

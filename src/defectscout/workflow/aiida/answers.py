@@ -16,6 +16,7 @@ from aiida.engine import ExitCode, calcfunction
 from defectscout.core.errors import DefectscoutError
 from defectscout.core.progress import SilentProgress
 from defectscout.workflow.aiida.data import folder_node, to_atoms, to_node, unpack, unpacked
+from defectscout.workflow.aiida.functions import OTHER_HOST, REFUSED
 from defectscout.workflow.aiida.links import candidate_key, defect_keys
 from defectscout.workflow.aiida.snapshots import (
     FILES,
@@ -29,10 +30,6 @@ from defectscout.workflow.aiida.snapshots import (
 from defectscout.workflow.aiida.tasks import task_from_dict, task_to_dict
 from defectscout.workflow.campaign import reopen_campaign
 from defectscout.workflow.exports import summary_json
-
-REFUSED = 12
-OTHER_HOST = 13
-"""Exit statuses of these functions."""
 
 
 def method_of(settings: Mapping[str, Any]) -> Method:

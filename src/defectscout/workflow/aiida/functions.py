@@ -22,7 +22,8 @@ from defectscout.workflow.aiida.tasks import (
 NOTHING_TO_GO_ON_FROM = 10
 NO_REMEDY = 11
 REFUSED = 12
-"""Exit statuses of these functions."""
+OTHER_HOST = 13
+"""Exit statuses of functions that AiiDA records, here and in `answers` and `host_supercells`."""
 
 
 @calcfunction

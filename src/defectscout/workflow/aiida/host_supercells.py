@@ -13,9 +13,10 @@ from ase import Atoms
 from defectscout.core.errors import CalculationError, DefectscoutError
 from defectscout.core.progress import Progress, SilentProgress
 from defectscout.workflow.aiida.data import to_atoms, to_node, unpacked
+from defectscout.workflow.aiida.functions import OTHER_HOST, REFUSED
 from defectscout.workflow.campaign import Campaign, reopen_campaign
 from defectscout.workflow.host_runs import RELAXED_NAME
-from defectscout.workflow.search import prepare
+from defectscout.workflow.search import Prepared, prepare
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -26,10 +27,6 @@ _MADE = "defectscout_relaxed_sha256"
 _VOLUME = 1e-3
 """Relative difference in volume up to which a file holds the crystal that AiiDA has: what its digits leave."""
 
-REFUSED = 12
-OTHER_CRYSTAL = 14
-"""Exit statuses of these functions."""
-
 
 def remember_relaxed(folder: Path, node: orm.WorkChainNode) -> None:
     """Have AiiDA know the file with the relaxed crystal again when a search in it is submitted."""
@@ -37,12 +34,14 @@ def remember_relaxed(folder: Path, node: orm.WorkChainNode) -> None:
     node.outputs.relaxed.base.extras.set(_MADE, hashlib.sha256(content).hexdigest())
 
 
-def host_node(campaign: Campaign, supercell: Atoms, snapshot: orm.FolderData, progress: Progress) -> orm.StructureData:
+def host_node(
+    campaign: Campaign, prepared: Prepared, snapshot: orm.FolderData, progress: Progress
+) -> orm.StructureData:
     """The pristine supercell of a search: from its own relaxation, where that ran through this profile.
 
     Args:
         campaign: the open campaign.
-        supercell: what its defects are made in.
+        prepared: its host and defects.
         snapshot: the campaign as a node.
         progress: told where the supercell cannot be had so.
     """
@@ -50,17 +49,17 @@ def host_node(campaign: Campaign, supercell: Atoms, snapshot: orm.FolderData, pr
     query = orm.QueryBuilder().append(orm.StructureData, filters={f"extras.{_MADE}": digest}, project="*")
     relaxed = query.first(flat=True) if digest else None
     if relaxed is None:
-        return to_node(supercell, _formula(supercell))
+        return _supercell_node(prepared)
     results, node = supercell_of.run_get_node(relaxed=relaxed, campaign=snapshot)
     if node.is_finished_ok:
         found: orm.StructureData = results
         return found
     progress.warn(f"The provenance of this search does not go back to the relaxation of its host: {node.exit_message}.")
-    return to_node(supercell, _formula(supercell))
+    return _supercell_node(prepared)
 
 
-def _formula(atoms: Atoms) -> str:
-    return str(atoms.get_chemical_formula(mode="metal", empirical=True))
+def _supercell_node(prepared: Prepared) -> orm.StructureData:
+    return to_node(prepared.defects[0].bulk, prepared.host.formula)
 
 
 @calcfunction
@@ -75,9 +74,8 @@ def supercell_of(relaxed: orm.StructureData, campaign: orm.FolderData) -> orm.St
     try:
         _check_same_crystal(to_atoms(relaxed), prepared.host.primitive)
     except CalculationError as error:
-        return ExitCode(OTHER_CRYSTAL, str(error))
-    supercell = prepared.defects[0].bulk
-    return to_node(supercell, _formula(supercell))
+        return ExitCode(OTHER_HOST, str(error))
+    return _supercell_node(prepared)
 
 
 def _check_same_crystal(relaxed: Atoms, primitive: Structure) -> None:

@@ -20,7 +20,8 @@ from defectscout.workflow.aiida.record import Submission, write_host_submission
 from defectscout.workflow.aiida.restarts import RelaxationWorkChain
 from defectscout.workflow.aiida.submission import Choices, Submitted, check_ended, engine_of_code, written_once
 from defectscout.workflow.aiida.tasks import RelaxationTask, read_preset, runnable_engine, task_to_dict
-from defectscout.workflow.host_runs import RUN_FOLDER, HostRun, host_run, start_of
+from defectscout.workflow.host_runs import RUN_FOLDER, HostRun, formula_of, host_run, start_of
+from defectscout.workflow.inputs import chosen_preset
 from defectscout.workflow.status import CampaignStatus
 
 
@@ -56,16 +57,19 @@ def submit_host(folder: Path, choices: Choices, progress: Progress) -> Submitted
     )
     done = Submission(profile, node.uuid, run.engine, run.preset, full_label(code))
     write_host_submission(folder, done)
-    return Submitted(done, node.pk, node.process_label, 1)
+    return Submitted(done, node.pk, node.process_label, "the relaxation of the host")
 
 
 def _check_same_method(folder: Path, run: HostRun, choices: Choices, code: orm.AbstractCode) -> None:
-    engine = choices.engine or engine_of_code(code)
-    for what, asked, written in (("program", engine, run.engine), ("preset", choices.preset, run.preset)):
-        if asked and asked != written:
+    engine = choices.engine or engine_of_code(code) or run.engine
+    preset = run.preset
+    if engine == run.engine:
+        preset = chosen_preset(runnable_engine(engine), choices.preset, run.preset)
+    for what, asked, written in (("program", engine, run.engine), ("preset", preset, run.preset)):
+        if asked != written:
             raise SettingsError(
                 f"The {what} is {asked}, and the input in {folder} was written for {written}. Write another one with: "
-                f"defectscout relax-host {run.source} --engine {engine or run.engine} -o ANOTHER_FOLDER"
+                f"defectscout relax-host {run.source} --engine {engine} -o ANOTHER_FOLDER"
             )
 
 
@@ -83,7 +87,7 @@ def _task(run: HostRun, atoms: Atoms) -> RelaxationTask:
     return RelaxationTask(
         engine=run.engine,
         preset=run.preset,
-        title=f"{atoms.get_chemical_formula(mode='metal', empirical=True)} {RUN_FOLDER}",
+        title=f"{formula_of(atoms)} {RUN_FOLDER}",
         charge=0,
         multiplicity=state.multiplicity,
         purpose=Purpose.HOST,

@@ -75,13 +75,13 @@ class Submitted:
         submission: as the campaign remembers it.
         pk: AiiDA's number of the work chain.
         process: what AiiDA calls it.
-        candidates: how many are relaxed; None where they have to be found first.
+        what: what is done there, in words.
     """
 
     submission: Submission
     pk: int
     process: str
-    candidates: int | None
+    what: str
 
 
 def submit(folder: Path, choices: Choices, progress: Progress) -> Submitted:
@@ -126,7 +126,8 @@ def submit(folder: Path, choices: Choices, progress: Progress) -> Submitted:
         write_submission(campaign, done)
         place = str((campaign.folder / INPUTS_FOLDER).resolve())
         write_inputs_record(campaign, InputsRecord(method.engine, method.preset, place))
-    return Submitted(done, node.pk, node.process_label, n_candidates)
+    what = "its scouting, then its candidates" if n_candidates is None else f"{n_candidates} candidates"
+    return Submitted(done, node.pk, node.process_label, what)
 
 
 def _check_learns(campaign: Campaign, scouting_code: orm.AbstractCode | None) -> None:
@@ -226,7 +227,7 @@ def _inputs(
         if weights is not None:
             inputs["surrogate"] = folder_node(weights.resolve().parent, [weights.name])
     inputs["campaign"] = folder_node(campaign.folder, FILES)
-    inputs["host"] = host_node(campaign, prepared.defects[0].bulk, inputs["campaign"], progress)
+    inputs["host"] = host_node(campaign, prepared, inputs["campaign"], progress)
     return inputs, count
 
 
