@@ -19,6 +19,7 @@ from defectscout.surrogates.model_folder import (
     is_model_folder,
     member_path,
     read_manifest,
+    untouched_of,
     weights_digest,
     write_manifest,
 )
@@ -35,6 +36,7 @@ MADE = Manifest(
     packages={"matgl": "4.1.2"},
     errors={"test": {"frames": 8, "spearman": 0.5}},
     charge_as_input=True,
+    untouched="m3gnet:M3GNet-MP-2021.2.8-PES",
 )
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 
@@ -45,6 +47,16 @@ def test_round_trip(tmp_path: Path) -> None:
     assert is_model_folder(tmp_path)
     assert read_manifest(tmp_path) == MADE
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
+
+
+def test_what_a_surrogate_was_before_any_training(tmp_path: Path) -> None:
+    assert untouched_of("chgnet") == "chgnet"
+    write_manifest(tmp_path, replace(MADE, base="/the/round/before"))
+    assert untouched_of(str(tmp_path)) == MADE.untouched
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    del content["untouched"]  # as written before it was recorded
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    assert untouched_of(str(tmp_path)) == ""
 
 
 @given(

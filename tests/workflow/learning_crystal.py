@@ -35,6 +35,7 @@ from defectscout.surrogates.model_folder import (
     TrainedOn,
     is_model_folder,
     read_manifest,
+    untouched_of,
     weights_digest,
     write_manifest,
 )
@@ -165,7 +166,8 @@ class Tuner:
             finding="",
         )
         member = Member("member-0/weights.json", weights_digest(weights))
-        write_manifest(folder, Manifest(FAMILY, base, (member,), seen, {}, frames_digest(frames), {}, {}, {}))
+        digest, before = frames_digest(frames), untouched_of(base)
+        write_manifest(folder, Manifest(FAMILY, base, (member,), seen, {}, digest, {}, {}, {}, untouched=before))
 
     def _fit(self, start: np.ndarray, frames: Sequence[LabelledFrame]) -> np.ndarray:
         known = sorted(filter(self.learns_from, frames), key=lambda frame: shortest_bond(frame.atoms))[:LEARNED_FRAMES]

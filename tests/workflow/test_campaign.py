@@ -23,6 +23,7 @@ from defectscout.workflow.campaign import (
 )
 from defectscout.workflow.record import Record
 from defectscout.workflow.settings import SearchSettings, merge
+from stored_models import model_folder
 
 SETTINGS = SearchSettings()
 
@@ -122,6 +123,17 @@ def test_a_fork_keeps_what_its_settings_do_not_touch(
     fork = Record(fork_campaign(tmp_path / "out", merge(SETTINGS, section, "test"), source) / RECORD_NAME)
     assert [fork.read_document(name) for name in gone] == [None] * len(gone)
     assert [fork.read_document(name) for name in kept] == kept
+
+
+def test_a_fork_to_an_earlier_searchs_surrogate_samples_anew(tmp_path: Path) -> None:
+    """What related hosts' defects relaxed to are sampling structures."""
+    model, source = model_folder(tmp_path / "model"), Source("mp-406", "")
+    with open_campaign(tmp_path / "out", SETTINGS, source) as campaign:
+        for name in ("defects", "sampling"):
+            campaign.record.write_document(name, name)
+    other = merge(SETTINGS, {"surrogate": {"name": str(model)}}, "test")
+    fork = Record(fork_campaign(tmp_path / "out", other, source) / RECORD_NAME)
+    assert (fork.read_document("defects"), fork.read_document("sampling")) == ("defects", None)
 
 
 def test_the_same_fork_is_gone_on_with(tmp_path: Path) -> None:

@@ -23,8 +23,13 @@ STARTS = [
 ]
 
 
-def kinds(settings: LearnSettings, *, familiar: bool = False) -> dict[str, Kind]:
-    questions = first_questions(DEFECT, STARTS, settings, familiar=familiar)
+RELATED = [SamplingStructure("v_Cd_0_of_CdSe", dimer(DEFECT)), SamplingStructure("v_Cd_0_of_CdSe-2", breathing(DEFECT))]
+
+
+def kinds(settings: LearnSettings, *, familiar: bool = False, related: bool = False) -> dict[str, Kind]:
+    more = RELATED if related else []
+    labels = [start.label for start in more]
+    questions = first_questions(DEFECT, [*STARTS, *more], labels, settings, familiar=familiar)
     assert len({question.label for question in questions}) == len(questions)
     return {question.label: question.kind for question in questions}
 
@@ -35,6 +40,15 @@ def test_starts_with_bonds_come_by_their_strain() -> None:
 
 def test_a_surrogate_that_knows_such_hosts_is_spared_all_but_one() -> None:
     assert kinds(LearnSettings(), familiar=True) == {UNPERTURBED: Kind.CORRECTED}
+
+
+def test_the_ground_state_of_a_related_host_is_relaxed_and_its_other_minima_are_scouted_alone() -> None:
+    assert kinds(LearnSettings(), familiar=True, related=True) == {
+        UNPERTURBED: Kind.CORRECTED,
+        "v_Cd_0_of_CdSe": Kind.CORRECTED,
+    }
+    other = {label: kind for label, kind in kinds(LearnSettings(), related=True).items() if label != "v_Cd_0_of_CdSe"}
+    assert other == kinds(LearnSettings())
 
 
 @pytest.mark.parametrize(("wanted", "relaxed"), [(0, []), (1, ["short"]), (3, ["short", "near", "shorter"])])

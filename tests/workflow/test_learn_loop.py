@@ -148,7 +148,7 @@ def test_running_again_repeats_nothing(learned: SearchResult, host: Path, store:
 def test_a_search_of_a_host_that_is_known_starts_from_the_store(
     learned: SearchResult, template: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its surrogate is trusted to scout at once, and what it learned from comes along."""
+    """Its surrogate is trusted to scout at once, and what it learned from and found comes along."""
     monkeypatch.setenv("DEFECTSCOUT_STORE", str(store))
     (entry,) = stored_models()
     tuner = Tuner()
@@ -156,12 +156,14 @@ def test_a_search_of_a_host_that_is_known_starts_from_the_store(
         again = gone_on(begun(template, tmp_path / "again", small(surrogate={"name": str(entry.model)})))
     (told,) = records(again.folder).values()
     assert told.started_from == str(entry.model)
-    assert [one.label for one in told.rounds[0].asked] == ["Unperturbed"]
+    assert [one.label for one in told.rounds[0].asked] == ["Unperturbed", "v_Mg_0_of_MgS"]
+    (known,) = (task for task in tasks(again.folder) if task.key.label == "v_Mg_0_of_MgS")
+    assert known.evaluations <= 2  # it is a minimum to begin with
     assert energies(again)[0] == pytest.approx(energies(learned)[0], abs=5e-3)
     base, frames, _ = tuner.calls[0]
     unperturbed = next(task for task in tasks(again.folder) if task.key.label == "Unperturbed")
     assert base == str(entry.model)
-    assert len(frames) == entry.n_frames + unperturbed.evaluations
+    assert len(frames) == entry.n_frames + unperturbed.evaluations + known.evaluations
     assert len(stored_models()) == 2
 
 

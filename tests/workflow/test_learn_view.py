@@ -60,7 +60,7 @@ def test_what_looks_like_a_known_minimum_is_known() -> None:
 def test_scouting_relaxations_that_led_nowhere_are_told() -> None:
     progress = Listening()
     campaign = Campaign(Path(), SearchSettings(), Source("", ""), record=None)  # type: ignore[arg-type]
-    learner = Learner(campaign, DEFECT, (), "CdTe", (), "toy", (), progress)
+    learner = Learner(campaign, DEFECT, (), "CdTe", (), (), "toy", (), progress)
     say.not_relaxed(learner, ())
     assert progress.messages == []
     say.not_relaxed(learner, [("Dimer", "the host fell apart")])

@@ -108,6 +108,7 @@ def test_replay_and_the_model_trained_before_as_base(dataset: Path, tmp_path: Pa
     second = SETTINGS.model_copy(update={"epochs": 1, "base": str(tmp_path / "first")})
     trained = train(data, second, tmp_path / "second", keep_worse=True)
     assert trained.manifest.base == str(tmp_path / "first")
+    assert trained.manifest.untouched == SETTINGS.base
     assert trained.manifest.family == "chgnet"
 
 

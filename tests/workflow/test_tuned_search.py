@@ -196,7 +196,7 @@ def test_the_charge_outlives_an_interruption(write: Write, model_host: Path, tmp
     with open_campaign(tmp_path / "out", chosen, source_of(str(model_host))) as campaign:
         host, _ = prepare_host(campaign, SilentProgress())
         (defect,) = prepare_defects(campaign, host, SilentProgress())
-        prepare_sampling(campaign, [defect], SilentProgress())
+        prepare_sampling(campaign, host, [defect], SilentProgress())
 
         class Interrupting(SilentProgress):
             def advance(self, name: str, done: float, detail: str = "") -> None:

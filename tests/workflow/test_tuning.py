@@ -64,6 +64,7 @@ def test_a_folder_says_what_it_has_seen(tmp_path: Path) -> None:
     assert (seen.hosts, seen.elements, seen.charges, seen.method) == (("MgS",), ("Mg", "S"), (0,), "toy")
     assert seen.verdict == "not judged"
     assert (manifest.family, manifest.base, manifest.dataset) == ("toy", "toy", frames_digest(FRAMES))
+    assert manifest.untouched == "toy"
     assert {path.name for path in (tmp_path / "round-01" / "member-0").iterdir()} >= {"weights"}
     assert not list(tmp_path.rglob("last.ckpt"))
 
@@ -75,6 +76,7 @@ def test_it_goes_on_from_the_round_before(tmp_path: Path) -> None:
     np.testing.assert_allclose(numbers(run(str(first), tmp_path / "still", still)), numbers(first), atol=1e-6)
     second = run(str(first), tmp_path / "round-02")
     assert np.abs(numbers(second) - numbers(first)).max() > 1e-3
+    assert (read_manifest(second).base, read_manifest(second).untouched) == (str(first), "toy")
     # The scale of one method stays, whatever the later frames are.
     later = run(str(first), tmp_path / "later", frames=[shifted(frame, 3.0) for frame in FRAMES])
     assert read_manifest(later).references == read_manifest(first).references

@@ -122,9 +122,9 @@ def distort(defect: Defect, distortion: Distortion, rattle: float, seed: int) ->
             ) from error
         atoms = bare_atoms(defect.atoms, _unwrapped(defect.atoms, np.array(result["distorted_structure"].cart_coords)))
         distorted = tuple((int(index), str(symbol)) for index, symbol in result["distorted_atoms"])
-    shortest = _shortest_distance(atoms)
-    if shortest < _MIN_DISTANCE and "H" not in atoms.get_chemical_symbols():
-        return Omission(distortion.label, f"two atoms would be {shortest:.2f} Å apart")
+    reason = too_close(atoms)
+    if reason:
+        return Omission(distortion.label, reason)
     return DistortedStructure(SamplingStructure(distortion.label, atoms), distorted)
 
 
@@ -135,6 +135,10 @@ def _unwrapped(reference: Atoms, positions: FloatArray) -> FloatArray:
     return np.asarray(positions - shifts @ cell, dtype=np.float64)
 
 
-def _shortest_distance(atoms: Atoms) -> float:
+def too_close(atoms: Atoms) -> str:
+    """Why a structure is left out whose atoms come closer than 1 Å; empty if none do, or there is hydrogen."""
     distances = atoms.get_all_distances(mic=True)
-    return float(distances[np.triu_indices(len(atoms), k=1)].min())
+    shortest = float(distances[np.triu_indices(len(atoms), k=1)].min())
+    if shortest >= _MIN_DISTANCE or "H" in atoms.get_chemical_symbols():
+        return ""
+    return f"two atoms would be {shortest:.2f} Å apart"

@@ -70,6 +70,20 @@ def borrowed_label(label: str, charge: int) -> str:
     return f"{label}_from_{charge_text(charge)}"
 
 
+def related_label(defect: str, host: str, number: int) -> str:
+    """Name of a structure that the same defect of a related host relaxed to.
+
+    Args:
+        defect: label of the defect there, such as `v_Cd_0`.
+        host: formula of that host.
+        number: counts those of one host, from 1, the lowest in energy first.
+
+    Returns:
+        Such as `v_Cd_0_of_CdTe`, and `v_Cd_0_of_CdTe-2`.
+    """
+    return f"{defect}_of_{host}{f'-{number}' if number > 1 else ''}"
+
+
 def label_of_folder(name: str) -> str:
     """Label of a folder that ShakeNBreak made, whatever its version.
 

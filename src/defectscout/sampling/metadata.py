@@ -37,6 +37,7 @@ class DistortionMetadata:
         site_index: index of the antisite or interstitial atom in the defect
             supercell (from 0); None for a vacancy.
         omissions: structures that were asked for and not made, with the reason.
+        related: labels of those that the same defect of a related host relaxed to.
     """
 
     defect: str
@@ -49,6 +50,7 @@ class DistortionMetadata:
     unique_site: tuple[float, float, float]
     site_index: int | None = None
     omissions: tuple[Omission, ...] = ()
+    related: tuple[str, ...] = ()
 
 
 def to_shakenbreak(metadata: DistortionMetadata, atoms: Atoms) -> dict[str, Any]:

@@ -35,6 +35,13 @@ class SamplingSettings(Settings):
         None, description="take the structures from this folder (ShakeNBreak's layout, or structure files)"
     )
 
+    related: int = Field(
+        3,
+        ge=0,
+        description="where the search starts from a surrogate of the store: how many structures that the same defect "
+        "of the related hosts relaxed to are tried as well",
+    )
+
     @field_validator("distortions")
     @classmethod
     def _check_distortions(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:

@@ -69,6 +69,8 @@ class Manifest:
         packages: versions of the packages that trained it.
         errors: errors by name, such as `validation`, as plain values.
         charge_as_input: whether the network is given the charge state.
+        untouched: the surrogate as it came, before this training and those before it; empty from scratch, or if it is
+            not known.
     """
 
     family: str
@@ -81,11 +83,22 @@ class Manifest:
     packages: Mapping[str, str]
     errors: Mapping[str, Any]
     charge_as_input: bool = False
+    untouched: str = ""
 
 
 def is_model_folder(path: Path) -> bool:
     """Whether a folder holds a tuned surrogate."""
     return (path / MANIFEST).is_file()
+
+
+def untouched_of(name: str) -> str:
+    """What a surrogate, given by its name or folder, was before any training; empty if that is not known.
+
+    Raises:
+        ModelFileError: if it is a folder that is damaged.
+    """
+    folder = Path(name).expanduser()
+    return read_manifest(folder).untouched if is_model_folder(folder) else name
 
 
 def weights_digest(path: Path) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from defectscout import __version__
 from defectscout.core.errors import CampaignError
 from defectscout.core.files import write_atomically
+from defectscout.surrogates.model_folder import is_model_folder
 from defectscout.workflow.record import ASK, CHECK, SCHEMA_VERSION, Record
 from defectscout.workflow.settings import SearchSettings, changed, flatten, write_toml
 
@@ -196,6 +197,8 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
     first = min((STAGES.index(stage) for stage in stages), default=len(STAGES))
     if "learn" in (old_settings.strategy, settings.strategy) and first < len(STAGES):
         first = min(first, STAGES.index("scout"))  # what the loop asked depends on every answer before
+    if "surrogate" in differences and any(map(_comes_from_a_folder, (old_settings, settings))):
+        first = min(first, STAGES.index("sampling"))  # which may hold what related hosts' defects relaxed to
     with _locked(folder):
         fork = fork_folder(folder, settings, source)
         if fork.exists():
@@ -213,6 +216,10 @@ def fork_campaign(folder: Path, settings: SearchSettings, source: Source) -> Pat
         shutil.copytree(folder / LEARNING_FOLDER, fork / LEARNING_FOLDER)
     part.replace(fork / RECORD_NAME)
     return fork
+
+
+def _comes_from_a_folder(settings: SearchSettings) -> bool:
+    return is_model_folder(Path(settings.surrogate.name).expanduser())
 
 
 def _same_host(known: Source, source: Source) -> bool:

@@ -16,6 +16,7 @@ from defectscout.surrogates.charge import with_charge
 from defectscout.surrogates.model_folder import is_model_folder
 from defectscout.workflow.campaign import source_of
 from defectscout.workflow.learn.settings import LearnSettings
+from defectscout.workflow.related_minima import related_structures
 from defectscout.workflow.settings import SearchSettings
 from defectscout.workflow.settling import settled
 from defectscout.workflow.stages.defects import make_defects
@@ -183,7 +184,8 @@ def plan_of(
 
     plans = []
     for defect in defects:
-        count = len(sample(defect, settings.sampling).structures)
+        related = related_structures(settings, host, defect).structures
+        count = len(sample(defect, settings.sampling).structures) + len(related)
         plans.append(
             DefectPlan(
                 label=defect.label,

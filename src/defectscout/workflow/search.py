@@ -143,7 +143,7 @@ def prepare(campaign: Campaign, progress: Progress) -> Prepared:
     """The host and its defects, and their sampling structures."""
     host, report = prepare_host(campaign, progress)
     defects = prepare_defects(campaign, host, progress)
-    prepare_sampling(campaign, defects, progress)
+    prepare_sampling(campaign, host, defects, progress)
     return Prepared(host, report, defects)
 
 

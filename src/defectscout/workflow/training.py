@@ -26,7 +26,15 @@ from defectscout.learning.settings import TrainSettings
 from defectscout.learning.trainable import Trainable
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.elements import check_known
-from defectscout.surrogates.model_folder import CARD, Manifest, Member, TrainedOn, weights_digest, write_manifest
+from defectscout.surrogates.model_folder import (
+    CARD,
+    Manifest,
+    Member,
+    TrainedOn,
+    untouched_of,
+    weights_digest,
+    write_manifest,
+)
 from defectscout.surrogates.registry import load_described, load_surrogate
 from defectscout.surrogates.settings import SurrogateSettings
 from defectscout.workflow.campaign import TRAINING_PACKAGES, package_versions
@@ -134,6 +142,7 @@ def train(
         packages=package_versions(TRAINING_PACKAGES),
         errors={},
         charge_as_input=settings.architecture.charge_as_input,
+        untouched="" if settings.train == "scratch" else untouched_of(settings.base),
     )
     # Judged as users will load it, so that what was saved is what is judged.
     tuned = load_described(folder, manifest, SurrogateSettings(name=str(folder), device=settings.device))

@@ -54,7 +54,7 @@ def answer_round(
     campaign: Campaign,
     defect: Defect,
     item: Round,
-    surrogate: Surrogate,
+    surrogate: Callable[[Asked], Surrogate],
     stop: Callable[[Asked], StopAt | None],
     progress: Progress,
 ) -> None:
@@ -64,7 +64,7 @@ def answer_round(
         campaign: the open campaign.
         defect: which one.
         item: the round.
-        surrogate: proposes the steps of corrected relaxations.
+        surrogate: for a question, what proposes the steps of its relaxation.
         stop: for a question, what tells that its relaxation need not go on.
         progress: told about force calls.
     """
@@ -85,7 +85,7 @@ def answer_round(
                 atoms=task.start,
                 charge=defect.charge,
                 checkpoint=task.checkpoint,
-                stepper=_stepper(campaign.settings.refinement, one.kind, surrogate, defect.charge),
+                stepper=_stepper(campaign.settings.refinement, one, surrogate, defect.charge),
                 max_calls=left,
                 stop=stop(one),
             )
@@ -106,12 +106,12 @@ def answer_round(
     progress.finish(STAGE)
 
 
-def _stepper(settings: RelaxationSettings, kind: Kind, surrogate: Surrogate, charge: int) -> Stepper:
-    if kind is Kind.POINT:
+def _stepper(settings: RelaxationSettings, one: Asked, surrogate: Callable[[Asked], Surrogate], charge: int) -> Stepper:
+    if one.kind is Kind.POINT:
         return FireStepper(settings.model_copy(update={"max_steps": 0}))
-    if kind is Kind.CORRECTED:
-        return CorrectedStepper(settings, AtCharge(surrogate, charge))
-    return AloneStepper(settings, AtCharge(surrogate, charge))
+    if one.kind is Kind.CORRECTED:
+        return CorrectedStepper(settings, AtCharge(surrogate(one), charge))
+    return AloneStepper(settings, AtCharge(surrogate(one), charge))
 
 
 class _Keeper:

@@ -15,18 +15,25 @@ from defectscout.workflow.learn.settings import LearnSettings
 
 
 def first_questions(
-    defect: Defect, starts: Sequence[SamplingStructure], settings: LearnSettings, *, familiar: bool
+    defect: Defect,
+    starts: Sequence[SamplingStructure],
+    related: Sequence[str],
+    settings: LearnSettings,
+    *,
+    familiar: bool,
 ) -> list[Question]:
     """The questions of the first round.
 
     The unperturbed structure is relaxed, since energy lowerings are measured from it. Models trained on bulk crystals
     undo the bonds that a reconstruction makes, and have nothing to learn from where they never go: so the sampling
     structures that come nearest to such bonds are relaxed, too, step by step corrected by the reference, and some
-    others get a single point. A surrogate that knows such hosts is spared all but the first.
+    others get a single point. A surrogate that knows such hosts is spared all but the first. What the same defect of a
+    related host relaxed to, the lowest of it, is relaxed as well: related hosts often share the motif.
 
     Args:
         defect: the defect.
         starts: its sampling structures.
+        related: labels of those that the same defect of a related host relaxed to, the lowest first.
         settings: how many of each.
         familiar: whether the surrogate was tuned on such a host.
     """
@@ -36,15 +43,20 @@ def first_questions(
         for start in starts
         if start.label == UNPERTURBED
     ]
+    questions += [
+        Question(start.label, start.atoms, Kind.CORRECTED, 2 * calls, "the ground state of a related host")
+        for start in starts
+        if start.label in related[:1]
+    ]
     if familiar:
         return questions
-    bonded = by_bonds(defect, [start for start in starts if start.label != UNPERTURBED])
+    bonded = by_bonds(defect, [start for start in starts if start.label not in (UNPERTURBED, *related)])
     relaxed = [bonded[k] for k in middle(len(bonded), settings.first_relaxations)]
     questions += [
         Question(start.label, start.atoms, Kind.CORRECTED, 2 * calls, "a sampling structure near a new bond")
         for start in relaxed
     ]
-    others = [start for start in starts if start.label != UNPERTURBED and start not in relaxed]
+    others = [start for start in starts if start.label not in (UNPERTURBED, *related) and start not in relaxed]
     questions += [
         Question(others[k].label, others[k].atoms, Kind.POINT, 1, "a sampling structure as it stands")
         for k in spaced(len(others), settings.first_points)

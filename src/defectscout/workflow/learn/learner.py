@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from defectscout.core.defect import Defect, SamplingStructure
+from defectscout.core.errors import DefectscoutError
 from defectscout.core.progress import Progress
 from defectscout.learning.dataset import write_dataset
 from defectscout.learning.families import familiarity
 from defectscout.learning.frames import DefectId, LabelledFrame
 from defectscout.surrogates.base import Surrogate
+from defectscout.surrogates.model_folder import untouched_of
 from defectscout.surrogates.registry import load_surrogate
 from defectscout.workflow.campaign import LEARNING_FOLDER, Campaign
 from defectscout.workflow.campaign_frames import labelled
@@ -34,6 +36,7 @@ class Learner:
         others: the campaign's other defects in the same charge state, whose answers are learned from as well.
         formula: of the host.
         starts: its sampling structures.
+        related: labels of those that the same defect of a related host relaxed to, the lowest first.
         base: the surrogate that it starts from, by name or folder.
         reused: frames of related hosts that are learned from as well.
         progress: told about the work.
@@ -44,6 +47,7 @@ class Learner:
     others: tuple[Defect, ...]
     formula: str
     starts: tuple[SamplingStructure, ...]
+    related: tuple[str, ...]
     base: str
     reused: tuple[LabelledFrame, ...]
     progress: Progress
@@ -52,6 +56,22 @@ class Learner:
 def load_learned(campaign: Campaign, name: str) -> Surrogate:
     """A surrogate on the campaign's device: a name, or a folder as a round records it."""
     return load_surrogate(campaign.settings.surrogate.model_copy(update={"name": path_of(campaign, name)}))
+
+
+def untouched_surrogate(learner: Learner, name: str) -> Surrogate:
+    """What a surrogate was before any tuning; itself where that is not known, or not here any more.
+
+    Near the unperturbed structure it is the better guide: V_Cd in CdSe relaxed from there in 4 force calls with M3GNet
+    as it comes, and in 14 with M3GNet tuned on reconstructions in CdTe.
+    """
+    before = untouched_of(path_of(learner.campaign, name))
+    if not before:
+        return load_learned(learner.campaign, name)
+    try:
+        return load_learned(learner.campaign, before)
+    except DefectscoutError as error:
+        learner.progress.message(f"The unperturbed structure is relaxed with the tuned surrogate: {error}")
+        return load_learned(learner.campaign, name)
 
 
 def path_of(campaign: Campaign, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ase import Atoms
 
-from defectscout.core.defect import Defect
+from defectscout.core.defect import UNPERTURBED, Defect
 from defectscout.core.frames import FloatArray
 from defectscout.core.progress import Progress
 from defectscout.evaluation.trust import Ending
@@ -31,6 +31,7 @@ from defectscout.workflow.learn.learner import (
     load_learned,
     starting_surrogate,
     tuned_surrogate,
+    untouched_surrogate,
     write_frames,
 )
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
@@ -58,7 +59,7 @@ from defectscout.workflow.learn.view import (
     scouting_starts,
 )
 from defectscout.workflow.record import CHECK, REFERENCE, TaskKey
-from defectscout.workflow.stages.sampling import sampling_structures
+from defectscout.workflow.stages.sampling import read_metadata, sampling_structures
 
 
 def learn(
@@ -87,6 +88,7 @@ def learn(
             others=tuple(one for one in defects if one is not defect and one.charge == defect.charge),
             formula=formula,
             starts=sampling_structures(campaign, defect),
+            related=read_metadata(campaign)[defect.label].related,
             base=starting_surrogate(campaign, defects, defect),
             reused=tuple(frame for frame in reused if frame.origin.charge == defect.charge),
             progress=progress,
@@ -144,7 +146,9 @@ def _spent(campaign: Campaign, defects: Sequence[Defect]) -> Spent:
 def _begin_first(learner: Learner, record: LearnRecord, answers: Answers, budget: int | None) -> None:
     """Ask what an untouched surrogate is not trusted with: sampling structures as they stand."""
     familiar = is_familiar(learner, record.started_from)
-    questions = first_questions(learner.defect, learner.starts, learner.campaign.settings.learn, familiar=familiar)
+    questions = first_questions(
+        learner.defect, learner.starts, learner.related, learner.campaign.settings.learn, familiar=familiar
+    )
     before = record.rounds[0] if record.rounds else Round(0, "", 0, (), ())
     tasks = tasks_of(learner.campaign, learner.defect.label)
     finished = {(task.key.stage, task.key.label) for task in tasks if task.state.is_finished}
@@ -293,7 +297,10 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         height = rule_of_height(item, one, known, campaign.settings.learn.window, before)
         return merged if height is None else first_of(merged, height)
 
-    answer_round(campaign, defect, item, surrogate, stop, learner.progress)
+    def proposes(one: Asked) -> Surrogate:
+        return untouched_surrogate(learner, record.started_from) if one.label == UNPERTURBED else surrogate
+
+    answer_round(campaign, defect, item, proposes, stop, learner.progress)
     after = read_answers(campaign, defect)
     surprises = unforeseen(item, after.found) if item.of_check else ()
     missed = within_window(surprises, after.found, campaign.settings.learn.window)

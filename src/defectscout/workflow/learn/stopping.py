@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from ase import Atoms
 
-from defectscout.core.defect import Defect, Minimum, SamplingStructure
+from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Frame, RelaxationState
 from defectscout.minima.settings import MinimaSettings
@@ -29,20 +29,31 @@ RIGHT_FORCE: Final = 0.15
 RIGHT_FRAMES: Final = 3
 """Frames in a row on which the surrogate has to be right before it may say where a relaxation ends."""
 
-RESTING_FRAMES: Final = 3
-"""Frames in a row with forces below `AT_REST` after which a relaxation can be trusted not to fall much farther."""
+NEARLY_AT_REST: Final = 0.15
+"""eV/Å. Largest force on an atom of a relaxation that has little left to fall."""
+
+RESTING_FRAMES: Final = 2
+"""Frames with forces below that, with any number of trial steps between them, after which a relaxation can be
+trusted not to fall much farther."""
+
+ONE_REST: Final = 0.2
+"""eV. They count together if the energy falls by no more than this from the first to the last of them."""
 
 LAST_FALL: Final = 0.5
-"""eV. What a relaxation may still fall once it is nearly at rest: at most 0.46 eV in 50 relaxations by FIRE from
-sampling structures of CdTe, CdSe, GaCuS2 and CuAsS (GFN1-xTB), at most 0.13 eV in all but three of them."""
+"""eV. What a relaxation may still fall once it is nearly at rest: at most 0.46 eV in 30 relaxations by FIRE from
+sampling structures of CdTe and CdSe (GFN1-xTB), and 0.39 eV in four by a Gaussian process."""
 
 FAR_UP: Final = 1.0
+LOST: Final = 2.0
 """eV above the lowest minimum. Relaxations from predicted minima that led somewhere began 0.0 to 0.9 eV above where
-they ended (V_Cd in CdTe and CdSe, GFN1-xTB); one that was predicted at 0.3 eV and found at 2.4 eV took 21 calls to a
-minimum that was known."""
+they ended (V_Cd in CdTe and CdSe, GFN1-xTB); those that began 2.4, 2.9 and 5.0 eV above the lowest minimum took 21, 7
+and 25 calls to minima that were known, or 1.4 eV above it."""
 
 HIGH: Final = "nearly at rest too far above the lowest minimum"
-"""Reason of a check that was stopped."""
+"""Reason of a relaxation that was stopped."""
+
+ASTRAY: Final = "the surrogate was wrong: the reference finds itself far above the lowest minimum there"
+"""Reason of a relaxation that ended where it began."""
 
 StopAt = Callable[[Frame], Stop | None]
 """Asked after each frame whether the relaxation ends with it; None to go on."""
@@ -76,27 +87,30 @@ def first_of(*rules: StopAt) -> StopAt:
 
 @dataclass(slots=True, eq=False)
 class FarAbove:
-    """A check is stopped where it is nearly at rest so far up that it cannot end below `highest`.
+    """A relaxation is stopped where it is nearly at rest so far up that it cannot end below `highest`.
 
-    It looks for what the loop may have missed near the ground state. The last, slow part of a relaxation takes half
-    of its force calls, and would only tell at what height above that it ends.
+    It looks for what lies near the ground state. The last, slow part of a relaxation takes half of its force calls,
+    and would only tell at what height above that it ends.
 
     Attributes:
         highest: energy of the highest minimum that would matter, eV.
-        earlier: last frames of a relaxation that goes on after an interruption, without the one that it goes on from.
+        earlier: frames of a relaxation that goes on after an interruption, without the one that it goes on from.
     """
 
     highest: float
     earlier: Sequence[Frame] = ()
-    _resting: int = field(default=0, init=False)
+    _resting: list[float] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        for frame in self.earlier[-RESTING_FRAMES:]:
+        for frame in self.earlier:
             self(frame)
 
     def __call__(self, frame: Frame) -> Stop | None:
-        self._resting = self._resting + 1 if frame.prediction.fmax < AT_REST else 0
-        if self._resting < RESTING_FRAMES or frame.prediction.energy <= self.highest + LAST_FALL:
+        if frame.prediction.fmax >= NEARLY_AT_REST:
+            return None
+        energy = frame.prediction.energy
+        self._resting = [one for one in self._resting if one <= energy + ONE_REST] + [energy]
+        if len(self._resting) < RESTING_FRAMES or energy <= self.highest + LAST_FALL:
             return None
         return Stop(RelaxationState.UNCONVERGED, HIGH)
 
@@ -105,12 +119,14 @@ def paused_far_above(lowest: float) -> StopAt:
     """A relaxation from a predicted minimum pauses if the reference finds itself far above `lowest`, eV, there.
 
     The surrogate was wrong about it, and learns more from that one frame than from those of a long way down; in the
-    next round it says whether the relaxation is worth going on with.
+    next round it says whether the relaxation is worth going on with. Very far above, the relaxation is over.
     """
 
     def ask(frame: Frame) -> Stop | None:
         if frame.step > 0 or frame.prediction.energy <= lowest + FAR_UP:
             return None
+        if frame.prediction.energy > lowest + LOST:
+            return Stop(RelaxationState.UNCONVERGED, ASTRAY)
         return Stop(RelaxationState.RUNNING, "paused: the reference finds itself far above the lowest minimum there")
 
     return ask
@@ -128,12 +144,13 @@ def rule_of_height(
         window: up to where above the lowest minima matter, eV.
         earlier: frames of the relaxation before an interruption of this round.
     """
-    if not known:
+    # The first round has nothing to be far above of, and energy lowerings are measured from the unperturbed structure.
+    if not known or item.number == 0 or one.label == UNPERTURBED:
         return None
-    if item.of_check:
-        return FarAbove(known[0].energy + window, earlier)
-    # One that goes on was found worth it after it had paused; the first round has nothing to be far above of.
-    return paused_far_above(known[0].energy) if item.number > 0 and not one.calls_before else None
+    rests = FarAbove(known[0].energy + window, earlier)
+    if item.of_check or one.calls_before:  # one that goes on was found worth it after it had paused
+        return rests
+    return first_of(paused_far_above(known[0].energy), rests)
 
 
 def merged_by_fingerprint(defect: Defect, known: Sequence[Minimum], settings: MinimaSettings) -> StopAt:

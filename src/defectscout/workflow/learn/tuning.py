@@ -25,6 +25,7 @@ from defectscout.surrogates.model_folder import (
     is_model_folder,
     member_path,
     read_manifest,
+    untouched_of,
     weights_digest,
     write_manifest,
 )
@@ -216,4 +217,5 @@ def _manifest(
         settings=settings.model_dump(mode="json"),
         packages=package_versions(TRAINING_PACKAGES),
         errors={},
+        untouched=untouched_of(base),
     )

@@ -14,13 +14,13 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, RoundView, Spread
 from defectscout.workflow.learn.rounds import Round, frames_of, tasks_of
 from defectscout.workflow.learn.scouting import ASKED_DISTANCE, Scouted, finished, nearest_fingerprint
-from defectscout.workflow.learn.stopping import HIGH
+from defectscout.workflow.learn.stopping import ASTRAY, HIGH
 from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task
 
 LEFT = "left where it was: too far above the lowest minimum"
 """Reason of a relaxation that the loop has begun and not gone on with."""
 
-WITHOUT_END = (LEFT, HIGH)
+WITHOUT_END = (LEFT, HIGH, ASTRAY)
 """Reasons of relaxations that ended in no minimum of their own, however they look."""
 
 ONE_MINIMUM = 0.1

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter
 
-from defectscout.core.defect import Defect, SamplingStructure
+from defectscout.core.defect import Defect, Host, SamplingStructure
 from defectscout.core.progress import Progress
 from defectscout.sampling.metadata import DistortionMetadata
 from defectscout.sampling.sample import sample
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import SAMPLING
+from defectscout.workflow.related_minima import related_structures
 
 _METADATA = TypeAdapter(dict[str, DistortionMetadata])
 
 
-def prepare_sampling(campaign: Campaign, defects: Sequence[Defect], progress: Progress) -> None:
-    """Make the sampling structures of every defect that has none yet."""
+def prepare_sampling(campaign: Campaign, host: Host, defects: Sequence[Defect], progress: Progress) -> None:
+    """Make the sampling structures of every defect that has none yet.
+
+    Where the search starts from what was learned on related hosts, what the same defect relaxed to there is among them.
+
+    Raises:
+        SamplingError: if structures cannot be made, or do not fit the defect.
+        DatasetError: if frames of the store cannot be read.
+    """
     metadata = dict(read_metadata(campaign))
     missing = [defect for defect in defects if defect.label not in metadata]
     if not missing:
@@ -25,12 +34,18 @@ def prepare_sampling(campaign: Campaign, defects: Sequence[Defect], progress: Pr
     progress.stage("sampling", len(missing))
     for number, defect in enumerate(missing, start=1):
         sampling = sample(defect, campaign.settings.sampling)
+        related = related_structures(campaign.settings, host, defect)
         campaign.record.add_tasks(
             SAMPLING,
             defect.label,
-            [(structure.label, structure.atoms) for structure in sampling.structures],
+            [(structure.label, structure.atoms) for structure in (*sampling.structures, *related.structures)],
         )
-        metadata[defect.label] = sampling.metadata
+        labels = tuple(structure.label for structure in related.structures)
+        metadata[defect.label] = replace(sampling.metadata, related=labels)
+        if labels:
+            progress.message(f"{defect.label}: starts from related hosts as well: {', '.join(labels)}")
+        for reason in related.left_out:
+            progress.message(f"{defect.label} does not start from what is known of {reason}")
         for omission in sampling.metadata.omissions:
             progress.warn(f"{defect.label} {omission.label}: not made: {omission.reason}")
         _write_metadata(campaign, metadata)

@@ -1,0 +1,189 @@
+"""What the same defect of related hosts relaxed to, as structures to start from: the store remembers it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ase import Atoms
+
+from defectscout.core.defect import UNPERTURBED, Defect, Host, SamplingStructure, label_of
+from defectscout.core.errors import SamplingError
+from defectscout.learning.dataset import Dataset
+from defectscout.learning.families import group_of, valence_class
+from defectscout.learning.frames import DefectId, IndexRow
+from defectscout.minima.distinct import fingerprint_distances
+from defectscout.minima.settings import MinimaSettings
+from defectscout.relaxation.steppers import AT_REST
+from defectscout.sampling.distortions import too_close
+from defectscout.sampling.labels import related_label
+from defectscout.sampling.transplant import carried_over, correspondence
+from defectscout.workflow.nearest import nearest
+from defectscout.workflow.settings import SearchSettings
+from defectscout.workflow.store import stored_models
+from defectscout.workflow.store_entry import FRAMES
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+WINDOW: Final = 0.5
+"""eV above the lowest of the related host's defect up to where its minima are tried."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelatedStructures:
+    """What a search takes over from related hosts.
+
+    Attributes:
+        structures: sampling structures, those of the nearest host first, and of each host the lowest first.
+        left_out: defects there that bear the same name and do not fit, and why.
+    """
+
+    structures: tuple[SamplingStructure, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Chosen:
+    """Structures chosen so far, and what they must differ from."""
+
+    defect: Defect
+    apart: MinimaSettings
+    limit: int
+    starts: list[SamplingStructure] = field(default_factory=list)
+    others: list[Atoms] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, identity: DefectId, atoms: Atoms) -> None:
+        """Take a structure that is unlike all before it, and unlike what is not worth trying."""
+        if len(self.starts) >= self.limit or too_close(atoms):
+            return
+        known = [*self.others, *(start.atoms for start in self.starts)]
+        try:
+            distances = fingerprint_distances(self.defect, [atoms, *known], self.apart)
+        except SamplingError:  # a site that cannot be followed through the displacements
+            return
+        if known and distances[0, 1:].min() <= self.apart.threshold:
+            return
+        defect, taken = label_of(identity.defect, identity.charge), {start.label for start in self.starts}
+        labels = (related_label(defect, identity.host, number) for number in count(1))
+        self.starts.append(SamplingStructure(next(label for label in labels if label not in taken), atoms))
+
+
+def related_structures(settings: SearchSettings, host: Host, defect: Defect) -> RelatedStructures:
+    """Low minima of the same defect of related hosts, carried over to this one (see `sampling.transplant`).
+
+    They come from the frames that the store keeps with the surrogates of related hosts, the nearest host first, if the
+    search starts from one of those, or from the frames in the folder of the surrogate that it starts from; there are
+    none where the user has chosen the sampling structures (`sampling.none`, `sampling.folder`). Left out
+    are structures that the unperturbed one relaxed to, structures alike (by the fingerprint of the defect site), and
+    whatever lies more than `WINDOW` above the lowest minimum there. A defect whose supercell there has another number
+    of atoms or another shape has none.
+
+    Args:
+        settings: of the search, with its surrogate settled.
+        host: the new host.
+        defect: which of its defects.
+
+    Raises:
+        DatasetError: if frames of the store cannot be read.
+    """
+    limit = settings.sampling.related
+    chosen_by_hand = settings.sampling.none or settings.sampling.folder is not None
+    if not limit or chosen_by_hand or settings.strategy == "reference-only":
+        return RelatedStructures()
+    chosen = _Chosen(defect, settings.minima, limit)
+    for path in _datasets(settings, host.primitive, defect.charge):
+        with Dataset.open(path) as dataset:
+            for (identity, _), rows in _defects(dataset, defect, settings.reference.name).items():
+                reason = _take(dataset, identity, rows, chosen)
+                if reason:
+                    chosen.left_out.append(f"{identity}: {reason}")
+    return RelatedStructures(tuple(chosen.starts), tuple(dict.fromkeys(chosen.left_out)))
+
+
+def _datasets(settings: SearchSettings, primitive: Structure, charge: int) -> Iterator[Path]:
+    model = Path(settings.surrogate.name).expanduser()
+    models = stored_models()
+    if any(one.model == model for one in models):
+        for offer in nearest(models, primitive, charge, settings.reference.name):
+            if offer.is_offered and offer.model.frames is not None:
+                yield offer.model.frames
+    elif (model / FRAMES).is_file():
+        yield model / FRAMES
+
+
+def _defects(dataset: Dataset, defect: Defect, method: str) -> Mapping[tuple[DefectId, int], list[IndexRow]]:
+    """Frames of each defect in this charge state, supercell by supercell."""
+    groups: dict[tuple[DefectId, int], list[IndexRow]] = defaultdict(list)
+    for row in dataset.index():
+        origin = row.origin
+        if not row.dropped and not origin.is_bulk and origin.charge == defect.charge and method == origin.method:
+            groups[origin.defect_id, row.n_atoms].append(row)
+    return groups
+
+
+def _take(dataset: Dataset, identity: DefectId, rows: Sequence[IndexRow], chosen: _Chosen) -> str:
+    """Add the low minima of one defect; if it does not fit though its name does, say why."""
+    elements = replacements(_symbols(rows[0]), chosen.defect.atoms.get_chemical_symbols())
+    namesake = _renamed(identity.defect, elements) == _renamed(chosen.defect.name, {})
+    first = min((row for row in rows if row.origin.start == UNPERTURBED), key=lambda row: row.origin.step, default=None)
+    if first is None:
+        return "its unperturbed structure is not among the frames" if namesake else ""
+    ideal = next(dataset.frames([first.row])).atoms
+    found = correspondence(ideal, chosen.defect, elements)
+    if found is None:
+        here, there = len(chosen.defect.atoms), len(ideal)
+        what = f"has {there} atoms, and this one {here}" if here != there else "is of another shape or structure"
+        return f"its supercell {what}" if namesake else ""
+    ends = _ends(rows)
+    lowest = min((row.energy for row in ends), default=0.0)
+    for row in sorted(ends, key=lambda row: row.origin.start != UNPERTURBED):  # stable: else the lowest first
+        relaxed = next(dataset.frames([row.row])).atoms
+        atoms = carried_over(found, ideal, relaxed, chosen.defect)
+        if row.origin.start == UNPERTURBED:
+            chosen.others.append(atoms)
+        elif row.energy <= lowest + WINDOW:
+            chosen.add(identity, atoms)
+    return ""
+
+
+def _renamed(defect: str, elements: Mapping[str, str]) -> tuple[str, ...]:
+    """What is where in doped's name of a defect, in the elements of the new host: `v` and `Se` for `v_Te_s0`."""
+    return tuple(elements.get(part, part) for part in defect.split("_")[:2])
+
+
+def _ends(rows: Sequence[IndexRow]) -> list[IndexRow]:
+    """The lowest frame of each relaxation that came to rest, the lowest first."""
+    ends: dict[str, IndexRow] = {}
+    for row in rows:
+        if row.fmax <= AT_REST:
+            key = f"{row.origin.source} {row.origin.start}"
+            ends[key] = min(ends.get(key, row), row, key=lambda one: one.energy)
+    return sorted(ends.values(), key=lambda row: (row.energy, row.origin.start))
+
+
+def _symbols(row: IndexRow) -> list[str]:
+    return [symbol for symbol, _ in row.composition]
+
+
+def replacements(theirs: Sequence[str], own: Sequence[str]) -> dict[str, str]:
+    """Which element of `own` takes the place of each of `theirs`: itself, else one of its group, else of its class.
+
+    Classes are those of `learning.families`. An element for which there is none is left out.
+
+    >>> replacements(["Cd", "Te"], ["Cd", "Se"])
+    {'Cd': 'Cd', 'Te': 'Se'}
+    """
+    found = {symbol: symbol for symbol in theirs if symbol in own}
+    for alike in (group_of, valence_class):
+        for symbol in (symbol for symbol in theirs if symbol not in found):
+            free = sorted(set(own) - set(found.values()))
+            kin = next((other for other in free if alike(other) == alike(symbol)), None)
+            if kin is not None:
+                found[symbol] = kin
+    return {symbol: found[symbol] for symbol in theirs if symbol in found}
