@@ -18,10 +18,13 @@ from defectscout.core.frames import Prediction
 from defectscout.learning.dataset import write_dataset
 from defectscout.learning.frames import FrameOrigin, LabelledFrame
 from defectscout.minima.bonds import new_bonds
+from defectscout.workflow.campaign import Source, open_campaign
 from defectscout.workflow.related_minima import WINDOW, related_structures, replacements
 from defectscout.workflow.settings import SearchSettings, merge
+from defectscout.workflow.stages.sampling import prepare_sampling, read_metadata, sampling_structures
 from defectscout.workflow.store import keep
 from defectscout.workflow.store_entry import FRAMES
+from listening import Listening
 from minima.vacancy_cases import CUBIC, FCC, breathing, dimer, neighbours, vacancy, vectors_from_site
 from stored_models import model_folder, zincblende
 
@@ -179,3 +182,21 @@ def test_the_nearest_kin_takes_the_place() -> None:
     assert replacements(["Zn", "S"], ["S", "Mg"]) == {"Zn": "Mg", "S": "S"}  # of two valence electrons
     assert replacements(["Cd", "Te"], ["Mg", "Zn", "Se"]) == {"Cd": "Zn", "Te": "Se"}  # the group comes first
     assert replacements(["Cd", "Te"], ["Ga", "N"]) == {}
+
+
+def test_a_campaign_says_what_it_starts_from_and_what_not(store: Path) -> None:
+    """Each reason once, however many defects it keeps from starting."""
+    settings, progress = starting_from(stored(store, frames())), Listening()
+    small = selenide(vacancy(FCC))
+    defects = [HERE, replace(small, name="v_Cd_s1"), replace(small, name="v_Cd_s2")]
+    with open_campaign(store / "campaign", settings, Source("mp-1", "")) as campaign:
+        prepare_sampling(campaign, CDSE, defects, progress)
+        metadata = read_metadata(campaign)
+        starts = [structure.label for structure in sampling_structures(campaign, HERE)]
+    assert progress.messages == [
+        "v_Cd_0: starts from related hosts as well: v_Cd_0_of_CdTe, v_Cd_0_of_CdTe-2",
+        "v_Cd_s1_0 and 1 more: nothing to start from in CdTe v_Cd_0: its supercell has 63 atoms, and this one 53",
+    ]
+    assert metadata["v_Cd_0"].related == ("v_Cd_0_of_CdTe", "v_Cd_0_of_CdTe-2")
+    assert metadata["v_Cd_s1_0"].related == ()
+    assert starts[-3:] == ["Dimer", "v_Cd_0_of_CdTe", "v_Cd_0_of_CdTe-2"]

@@ -31,6 +31,7 @@ def prepare_sampling(campaign: Campaign, host: Host, defects: Sequence[Defect], 
     missing = [defect for defect in defects if defect.label not in metadata]
     if not missing:
         return
+    left_out: dict[str, list[str]] = {}
     progress.stage("sampling", len(missing))
     for number, defect in enumerate(missing, start=1):
         sampling = sample(defect, campaign.settings.sampling)
@@ -40,17 +41,20 @@ def prepare_sampling(campaign: Campaign, host: Host, defects: Sequence[Defect], 
             defect.label,
             [(structure.label, structure.atoms) for structure in (*sampling.structures, *related.structures)],
         )
-        labels = tuple(structure.label for structure in related.structures)
-        metadata[defect.label] = replace(sampling.metadata, related=labels)
-        if labels:
-            progress.message(f"{defect.label}: starts from related hosts as well: {', '.join(labels)}")
+        taken = tuple(structure.label for structure in related.structures)
+        metadata[defect.label] = replace(sampling.metadata, related=taken)
+        if taken:
+            progress.message(f"{defect.label}: starts from related hosts as well: {', '.join(taken)}")
         for reason in related.left_out:
-            progress.message(f"{defect.label} does not start from what is known of {reason}")
+            left_out.setdefault(reason, []).append(defect.label)
         for omission in sampling.metadata.omissions:
             progress.warn(f"{defect.label} {omission.label}: not made: {omission.reason}")
         _write_metadata(campaign, metadata)
         progress.advance("sampling", number, defect.label)
     progress.finish("sampling")
+    for reason, labels in left_out.items():
+        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+        progress.message(f"{labels[0]}{more}: nothing to start from in {reason}")
 
 
 def sampling_structures(campaign: Campaign, defect: Defect) -> tuple[SamplingStructure, ...]:
