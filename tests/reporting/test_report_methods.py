@@ -17,7 +17,7 @@ from defectscout.reporting.report import works
 from defectscout.reporting.report.citations import citation, citations
 from defectscout.reporting.report.document import Citation
 from defectscout.reporting.report.methods import methods
-from defectscout.reporting.report.methods_words import number, signed, span
+from defectscout.reporting.report.methods_words import number, signed, span, surrogate_name
 from defectscout.reporting.report.works import Work
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.overview import Cost, Overview
@@ -237,6 +237,12 @@ def test_only_what_was_used_is_cited() -> None:
     tuned = replace(searched("scout", settings={"surrogate": {"name": "m3gnet:X"}}), surrogate=m3gnet)
     assert {"Chen2022", "Ko2025"} <= set(keys(tuned))
     assert "Deng2023" not in keys(tuned)
+
+
+def test_methods_say_in_which_lattice_the_surrogate_scouted() -> None:
+    there = replace(searched("scout"), surrogate=replace(CHGNET, lattice_scale=1.0219))
+    assert "in its own lattice" not in surrogate_name(searched("scout"))
+    assert "shown all structures +2.2% in every length, in its own lattice)" in surrogate_name(there)
 
 
 def all_works() -> list[Work]:

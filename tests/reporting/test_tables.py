@@ -106,6 +106,11 @@ def test_host_funnel_agreement_and_confidence() -> None:
     assert row(table, "Bond_Distortion_60.0%") == ["Bond_Distortion_60.0%", "the SCF did not converge"]
 
 
+def test_the_lattice_in_which_the_surrogate_scouted() -> None:
+    result = SearchResult(Path("out"), HOST, DEFECT.bulk, "chgnet", "none", {"v_Cd_0": RESULT}, lattice_scale=1.0219)
+    assert "surrogate chgnet in its own lattice (+2.2%), reference" in text(result_view(result))
+
+
 def test_excess_electrons_and_a_kept_host() -> None:
     anion = replace(RESULT, defect=replace(DEFECT, excess_charge=-2), state=None)
     assert "2 excess electrons" in shown(anion)

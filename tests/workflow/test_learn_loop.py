@@ -158,7 +158,7 @@ def test_a_search_of_a_host_that_is_known_starts_from_the_store(
     assert told.started_from == str(entry.model)
     assert [one.label for one in told.rounds[0].asked] == ["Unperturbed", "v_Mg_0_of_MgS"]
     (known,) = (task for task in tasks(again.folder) if task.key.label == "v_Mg_0_of_MgS")
-    assert known.evaluations <= 2  # it is a minimum to begin with
+    assert known.evaluations <= 5  # it is a rattled minimum to begin with
     assert energies(again)[0] == pytest.approx(energies(learned)[0], abs=5e-3)
     base, frames, _ = tuner.calls[0]
     unperturbed = next(task for task in tasks(again.folder) if task.key.label == "Unperturbed")

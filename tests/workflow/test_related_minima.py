@@ -19,7 +19,7 @@ from defectscout.learning.dataset import write_dataset
 from defectscout.learning.frames import FrameOrigin, LabelledFrame
 from defectscout.minima.bonds import new_bonds
 from defectscout.workflow.campaign import Source, open_campaign
-from defectscout.workflow.related_minima import WINDOW, related_structures, replacements
+from defectscout.workflow.related_minima import RATTLE, WINDOW, related_structures, replacements
 from defectscout.workflow.settings import SearchSettings, merge
 from defectscout.workflow.stages.sampling import prepare_sampling, read_metadata, sampling_structures
 from defectscout.workflow.store import keep
@@ -89,7 +89,7 @@ def stored(store: Path, given: Sequence[LabelledFrame], charge: int = 0) -> Path
 
 def starting_from(model: Path | str, **more: object) -> SearchSettings:
     overrides = {"strategy": "scout", "surrogate": {"name": str(model)}, "reference": {"name": "gfn1-xtb"}} | more
-    return merge(SearchSettings(), overrides, "the test")
+    return merge(merge(SearchSettings(), {"sampling": {"rattle": 0.0}}, "the test"), overrides, "the test")
 
 
 def labels(settings: SearchSettings, defect: Defect = HERE, host: Host = CDSE) -> list[str]:
@@ -110,10 +110,24 @@ def test_low_minima_that_differ_are_carried_over(store: Path) -> None:
     )
 
 
+def test_they_are_rattled_so_that_no_symmetry_stays(store: Path) -> None:
+    model = stored(store, frames())
+
+    def structure(**sampling: object) -> Atoms:
+        return related_structures(starting_from(model, sampling=sampling), CDSE, HERE).structures[0].atoms
+
+    still, rattled = structure(rattle=0.0), structure(rattle=None)
+    moved = rattled.positions - still.positions
+    assert np.std(moved) == pytest.approx(RATTLE, rel=0.2)
+    assert np.array_equal(rattled.positions, structure(rattle=0.3).positions)  # reproducible, and no more than that
+    assert not np.allclose(rattled.positions, structure(rattle=None, seed=7).positions)
+    assert np.allclose(structure(rattle=0.02).positions - still.positions, 0.2 * moved)
+
+
 def test_how_many_is_a_setting(store: Path) -> None:
     model = stored(store, frames())
     assert labels(starting_from(model, sampling={"related": 1})) == ["v_Cd_0_of_CdTe"]
-    for chosen in ({"related": 0}, {"none": True}, {"folder": store}):
+    for chosen in ({"related": 0}, {"none": True, "rattle": None}, {"folder": store, "rattle": None}):
         assert labels(starting_from(model, sampling=chosen)) == []
 
 

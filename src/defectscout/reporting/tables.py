@@ -38,10 +38,11 @@ def _host_line(result: SearchResult) -> Text:
     host = result.host
     changes = ", ".join(f"{change:+.1%}" for change in host.length_changes)
     relaxed = f"lattice {changes} on relaxation" if changes else f"kept as read: {host.kept}"
+    lattice = f" in its own lattice ({result.lattice_scale - 1:+.1%})" if result.lattice_scale != 1 else ""
     return Text(
         f"{host.formula} ({host.space_group}), {host.supercell_atoms}-atom supercell, "
         f"{host.image_distance:.1f} Å between images; {relaxed}; "
-        f"surrogate {result.surrogate or 'none'}, reference {result.reference}"
+        f"surrogate {result.surrogate or 'none'}{lattice}, reference {result.reference}"
     )
 
 

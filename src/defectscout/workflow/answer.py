@@ -81,6 +81,7 @@ def answer(
         reference=campaign.settings.reference.name,
         defects=results,
         trained_on=info.trained_on if info is not None else None,
+        lattice_scale=info.lattice_scale if info is not None else 1.0,
     )
 
 

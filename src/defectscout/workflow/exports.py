@@ -53,6 +53,7 @@ def summary(result: SearchResult) -> dict[str, Any]:
     return {
         "folder": str(result.folder),
         "surrogate": result.surrogate or None,
+        "surrogate_lattice_scale": result.lattice_scale if result.surrogate else None,
         "surrogate_trained_on": asdict(result.trained_on) if result.trained_on is not None else None,
         "reference": result.reference,
         "host": asdict(result.host),

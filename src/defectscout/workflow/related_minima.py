@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 from ase import Atoms
 
 from defectscout.core.defect import UNPERTURBED, Defect, Host, SamplingStructure, label_of
@@ -20,7 +21,10 @@ from defectscout.minima.distinct import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.steppers import AT_REST
 from defectscout.sampling.distortions import too_close
+from defectscout.sampling.geometry import bare_atoms
 from defectscout.sampling.labels import related_label
+from defectscout.sampling.seeds import rattle_seed
+from defectscout.sampling.settings import SamplingSettings
 from defectscout.sampling.transplant import carried_over, correspondence
 from defectscout.workflow.nearest import nearest
 from defectscout.workflow.settings import SearchSettings
@@ -32,6 +36,11 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 0.5
 """eV above the lowest of the related host's defect up to where its minima are tried."""
+
+
+RATTLE: Final = 0.1
+"""Å, standard deviation. A motif that is symmetric in one host may be a saddle in the next: in CdSe the three Se–Se
+bonds of V_Cd carried over from CdTe relaxed to C3v, 0.01 eV above the ground state, and with this rattle to that."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,25 +62,31 @@ class _Chosen:
 
     defect: Defect
     apart: MinimaSettings
-    limit: int
+    sampling: SamplingSettings
     starts: list[SamplingStructure] = field(default_factory=list)
-    others: list[Atoms] = field(default_factory=list)
+    known: list[Atoms] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def add(self, identity: DefectId, atoms: Atoms) -> None:
         """Take a structure that is unlike all before it, and unlike what is not worth trying."""
-        if len(self.starts) >= self.limit or too_close(atoms):
+        if len(self.starts) >= self.sampling.related or too_close(atoms):
             return
-        known = [*self.others, *(start.atoms for start in self.starts)]
         try:
-            distances = fingerprint_distances(self.defect, [atoms, *known], self.apart)
+            distances = fingerprint_distances(self.defect, [atoms, *self.known], self.apart)
         except SamplingError:  # a site that cannot be followed through the displacements
             return
-        if known and distances[0, 1:].min() <= self.apart.threshold:
+        if self.known and distances[0, 1:].min() <= self.apart.threshold:
             return
         defect, taken = label_of(identity.defect, identity.charge), {start.label for start in self.starts}
         labels = (related_label(defect, identity.host, number) for number in count(1))
-        self.starts.append(SamplingStructure(next(label for label in labels if label not in taken), atoms))
+        label = next(label for label in labels if label not in taken)
+        self.known.append(atoms)
+        self.starts.append(SamplingStructure(label, self._rattled(label, atoms)))
+
+    def _rattled(self, label: str, atoms: Atoms) -> Atoms:
+        deviation = RATTLE if self.sampling.rattle is None else min(RATTLE, self.sampling.rattle)
+        random = np.random.default_rng(rattle_seed(self.sampling.seed, self.defect, label))
+        return bare_atoms(atoms, atoms.positions + random.normal(scale=deviation, size=atoms.positions.shape))
 
 
 def related_structures(settings: SearchSettings, host: Host, defect: Defect) -> RelatedStructures:
@@ -82,7 +97,7 @@ def related_structures(settings: SearchSettings, host: Host, defect: Defect) -> 
     none where the user has chosen the sampling structures (`sampling.none`, `sampling.folder`). Left out
     are structures that the unperturbed one relaxed to, structures alike (by the fingerprint of the defect site), and
     whatever lies more than `WINDOW` above the lowest minimum there. A defect whose supercell there has another number
-    of atoms or another shape has none.
+    of atoms or another shape has none. Each is rattled, so that it does not keep a symmetry that it had there.
 
     Args:
         settings: of the search, with its surrogate settled.
@@ -92,11 +107,11 @@ def related_structures(settings: SearchSettings, host: Host, defect: Defect) -> 
     Raises:
         DatasetError: if frames of the store cannot be read.
     """
-    limit = settings.sampling.related
-    chosen_by_hand = settings.sampling.none or settings.sampling.folder is not None
-    if not limit or chosen_by_hand or settings.strategy == "reference-only":
+    sampling = settings.sampling
+    chosen_by_hand = sampling.none or sampling.folder is not None
+    if not sampling.related or chosen_by_hand or settings.strategy == "reference-only":
         return RelatedStructures()
-    chosen = _Chosen(defect, settings.minima, limit)
+    chosen = _Chosen(defect, settings.minima, sampling)
     for path in _datasets(settings, host.primitive, defect.charge):
         with Dataset.open(path) as dataset:
             for (identity, _), rows in _defects(dataset, defect, settings.reference.name).items():
@@ -146,7 +161,7 @@ def _take(dataset: Dataset, identity: DefectId, rows: Sequence[IndexRow], chosen
         relaxed = next(dataset.frames([row.row])).atoms
         atoms = carried_over(found, ideal, relaxed, chosen.defect)
         if row.origin.start == UNPERTURBED:
-            chosen.others.append(atoms)
+            chosen.known.append(atoms)
         elif row.energy <= lowest + WINDOW:
             chosen.add(identity, atoms)
     return ""

@@ -106,6 +106,7 @@ class SearchResult:
         reference: name of the reference; `none` if there was none.
         defects: the result of each defect, by its label.
         trained_on: what a surrogate that defectscout trained has seen; None for others.
+        lattice_scale: factor of all lengths of what the surrogate was shown; see `surrogates.own_lattice`.
     """
 
     folder: Path
@@ -115,6 +116,7 @@ class SearchResult:
     reference: str
     defects: Mapping[str, DefectResult]
     trained_on: TrainedOn | None = None
+    lattice_scale: float = 1.0
 
     def __getitem__(self, label: str) -> DefectResult:
         return self.defects[label]

@@ -71,6 +71,8 @@ def surrogate_name(overview: Overview) -> str:
     if info is not None:
         told += [info.package] if family != "ase" else []
         told += [_weights(info)] if info.weights else []
+        if info.lattice_scale != 1:
+            told += [f"shown all structures {info.lattice_scale - 1:+.1%} in every length, in its own lattice"]
     return f"{name} ({', '.join(told)})" if told else name
 
 
