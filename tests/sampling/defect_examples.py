@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from ase import Atom, Atoms
 from ase.build import bulk
@@ -44,3 +46,15 @@ def interstitial() -> Defect:
     atoms.set_cell(pristine.cell)
     atoms.pbc = True
     return Defect("Te_i", 0, DefectKind.INTERSTITIAL, atoms, pristine, site, 1, "Td", -2)
+
+
+def selenide(defect: Defect, scale: float) -> Defect:
+    """The same defect with selenium in the place of tellurium, in a lattice that is larger by a factor."""
+
+    def of(atoms: Atoms) -> Atoms:
+        other = atoms.copy()
+        other.symbols = ["Se" if symbol == "Te" else symbol for symbol in atoms.symbols]
+        other.set_cell(scale * atoms.cell.array, scale_atoms=True)
+        return other
+
+    return replace(defect, atoms=of(defect.atoms), bulk=of(defect.bulk))

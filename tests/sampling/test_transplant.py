@@ -14,22 +14,10 @@ from hypothesis import strategies as st
 
 from defectscout.core.defect import Defect
 from defectscout.sampling.transplant import carried_over, correspondence
-from sampling.defect_examples import antisite, cdte, interstitial, vacancy
+from sampling.defect_examples import antisite, cdte, interstitial, selenide, vacancy
 
 SELENIDE = {"Cd": "Cd", "Te": "Se"}
 SCALE = 6.05 / 6.62
-
-
-def selenide(defect: Defect, scale: float = SCALE) -> Defect:
-    """The same defect of CdSe, in a smaller lattice."""
-
-    def of(atoms: Atoms) -> Atoms:
-        other = atoms.copy()
-        other.symbols = ["Se" if symbol == "Te" else symbol for symbol in atoms.symbols]
-        other.set_cell(scale * atoms.cell.array, scale_atoms=True)
-        return other
-
-    return replace(defect, atoms=of(defect.atoms), bulk=of(defect.bulk))
 
 
 def distorted(defect: Defect, seed: int = 0) -> Atoms:
@@ -47,7 +35,7 @@ def distances(atoms: Atoms) -> np.ndarray:
 @pytest.mark.parametrize("make", [vacancy, antisite, interstitial])
 def test_bonds_scale_with_the_lattice(make: object) -> None:
     there = make()  # type: ignore[operator]
-    here = selenide(there)
+    here = selenide(there, SCALE)
     found = correspondence(there.atoms, here, SELENIDE)
     assert found is not None
     assert found.distance == pytest.approx(0, abs=1e-9)
@@ -68,7 +56,7 @@ def test_bonds_scale_with_the_lattice(make: object) -> None:
 def test_order_origin_and_orientation_do_not_matter(
     seed: int, shift: tuple[float, ...], axis: tuple[float, ...], angle: float, vectors: list[int]
 ) -> None:
-    here = selenide(vacancy())
+    here = selenide(vacancy(), SCALE)
     order = np.random.default_rng(seed).permutation(len(here.atoms))
     there = vacancy()
     ideal, relaxed = there.atoms.copy(), distorted(there, seed)
@@ -92,7 +80,7 @@ def _sorted_distances(atoms: Atoms) -> np.ndarray:
 
 
 def test_a_little_strain_and_other_internal_coordinates_are_no_obstacle() -> None:
-    here = selenide(vacancy())
+    here = selenide(vacancy(), SCALE)
     strained = here.atoms.copy()
     strained.set_cell(strained.cell.array @ np.diag([1.02, 1.0, 0.97]), scale_atoms=True)
     strained.positions += np.random.default_rng(1).normal(scale=0.05, size=strained.positions.shape)
@@ -106,7 +94,7 @@ def rocksalt() -> Atoms:
 
 
 def test_other_defects_structures_and_supercells_do_not_correspond() -> None:
-    here = selenide(vacancy())
+    here = selenide(vacancy(), SCALE)
     tellurium = vacancy(index=len(cdte()) - 1).atoms
     assert correspondence(tellurium, here, SELENIDE) is None
     assert correspondence(tellurium, here, {"Te": "Cd", "Cd": "Se"}) is not None  # an anion in the place of a cation

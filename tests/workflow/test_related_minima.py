@@ -26,23 +26,14 @@ from defectscout.workflow.store import keep
 from defectscout.workflow.store_entry import FRAMES
 from listening import Listening
 from minima.vacancy_cases import CUBIC, FCC, breathing, dimer, neighbours, vacancy, vectors_from_site
+from sampling.defect_examples import selenide
 from stored_models import model_folder, zincblende
 
 DEFECT = vacancy(CUBIC)
 SCALE = 0.93
 
 
-def selenide(defect: Defect) -> Defect:
-    def of(atoms: Atoms) -> Atoms:
-        other = atoms.copy()
-        other.symbols = ["Se" if symbol == "Te" else symbol for symbol in atoms.symbols]
-        other.set_cell(SCALE * atoms.cell.array, scale_atoms=True)
-        return other
-
-    return replace(defect, atoms=of(defect.atoms), bulk=of(defect.bulk))
-
-
-HERE = selenide(DEFECT)
+HERE = selenide(DEFECT, SCALE)
 CDSE = Host(zincblende("Cd", "Se", 6.1), AseAtomsAdaptor.get_structure(HERE.bulk), np.eye(3), "CdSe.cif")
 
 
@@ -177,7 +168,10 @@ def test_two_models_of_one_host_lend_structures_under_different_names(store: Pat
 def test_a_structure_with_atoms_on_top_of_each_other_is_left_out(store: Path) -> None:
     some = frames()
     some[3].atoms.positions[0] = some[3].atoms.positions[1] + [0.4, 0, 0]
-    assert labels(starting_from(stored(store, some))) == ["v_Cd_0_of_CdTe", "v_Cd_0_of_CdTe-2"]  # the other dimer
+    found = related_structures(starting_from(stored(store, some)), CDSE, HERE)
+    assert [one.label for one in found.structures] == ["v_Cd_0_of_CdTe", "v_Cd_0_of_CdTe-2"]  # the other dimer
+    (reason,) = found.left_out
+    assert reason.startswith("CdTe v_Cd_0: two atoms would be 0.3")
 
 
 ELEMENTS = st.sampled_from(["Cd", "Zn", "Hg", "Mg", "Te", "Se", "S", "O", "Cu", "Ga", "In", "Cl"])
@@ -201,7 +195,7 @@ def test_the_nearest_kin_takes_the_place() -> None:
 def test_a_campaign_says_what_it_starts_from_and_what_not(store: Path) -> None:
     """Each reason once, however many defects it keeps from starting."""
     settings, progress = starting_from(stored(store, frames())), Listening()
-    small = selenide(vacancy(FCC))
+    small = selenide(vacancy(FCC), SCALE)
     defects = [HERE, replace(small, name="v_Cd_s1"), replace(small, name="v_Cd_s2")]
     with open_campaign(store / "campaign", settings, Source("mp-1", "")) as campaign:
         prepare_sampling(campaign, CDSE, defects, progress)

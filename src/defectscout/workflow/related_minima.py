@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 WINDOW: Final = 0.5
 """eV above the lowest of the related host's defect up to where its minima are tried."""
 
-
 RATTLE: Final = 0.1
 """Å, standard deviation. A motif that is symmetric in one host may be a saddle in the next: in CdSe the three Se–Se
 bonds of V_Cd carried over from CdTe relaxed to C3v, 0.01 eV above the ground state, and with this rattle to that."""
@@ -69,11 +68,15 @@ class _Chosen:
 
     def add(self, identity: DefectId, atoms: Atoms) -> None:
         """Take a structure that is unlike all before it, and unlike what is not worth trying."""
-        if len(self.starts) >= self.sampling.related or too_close(atoms):
+        if len(self.starts) >= self.sampling.related:
+            return
+        if reason := too_close(atoms):
+            self.left_out.append(f"{identity}: {reason}")
             return
         try:
             distances = fingerprint_distances(self.defect, [atoms, *self.known], self.apart)
-        except SamplingError:  # a site that cannot be followed through the displacements
+        except SamplingError as error:  # a site that cannot be followed through the displacements
+            self.left_out.append(f"{identity}: {error}")
             return
         if self.known and distances[0, 1:].min() <= self.apart.threshold:
             return
