@@ -184,7 +184,7 @@ def assert_agree(model: Any, references: Mapping[str, float], predictions: Seque
     said = model.outputs(batch_of(model, structures))
     expected = [sum(references[symbol] for symbol in atoms.symbols) for atoms in structures]
     energies = said.energies.detach().numpy().astype(float) + expected
-    np.testing.assert_allclose(energies, [p.energy for p in predictions], atol=2e-5)
+    np.testing.assert_allclose(energies, [p.energy for p in predictions], rtol=5e-6, atol=2e-5)
     np.testing.assert_allclose(said.forces.detach(), np.concatenate([p.forces for p in predictions]), atol=2e-5)
     stresses = said.stresses.detach().numpy()
     np.testing.assert_array_equal(stresses, stresses.swapaxes(1, 2))

@@ -19,6 +19,7 @@ from defectscout.workflow.host_runs import HostStanding, read_host_run, restart_
 from defectscout.workflow.inputs import InputChoices
 from learning.vasp_files import IonicStep, VaspSettings
 from references.vasp_runs import outcar_text
+from workflow.cp2k_stand_in import data_files
 
 SETTINGS = HostSettings()
 PRESSURE = 0.01  # eV/Å³, any
@@ -57,7 +58,10 @@ def test_the_whole_crystal_is_relaxed(model_host: Path, tmp_path: Path) -> None:
     assert len(read(bulk / "POSCAR", format="vasp")) == 2
 
 
-def test_an_engine_of_the_gamma_point_relaxes_a_supercell(model_host: Path, tmp_path: Path) -> None:
+def test_an_engine_of_the_gamma_point_relaxes_a_supercell(
+    model_host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CP2K_DATA_DIR", str(data_files(tmp_path / "data")))
     folder = tmp_path / "out"
     write_host_run(str(model_host), folder, InputChoices("cp2k", "quick"), SETTINGS)
     start = read(folder / "start.vasp", format="vasp")

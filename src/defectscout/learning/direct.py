@@ -50,7 +50,10 @@ def direct(features: ArrayLike, *, threshold: float, clusters: int, per_cluster:
     data = np.array(features, dtype=np.float32)
     if len(data) == 0:
         return DirectChoice((), 0, 0, threshold)
-    components = weighted_components(data)
+    # One set of components for all frames with the same features: the last digits of a product of matrices may depend
+    # on the row, with which two such frames would count as two.
+    _, kinds, kind_of = np.unique(data, axis=0, return_index=True, return_inverse=True)
+    components = weighted_components(data)[kinds][kind_of.reshape(-1)]
     width = components.shape[1]
     labels, used = _clusters(components, threshold, clusters)
     picked: list[int] = []
