@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.overviews import defect_overview, descent, overview
+from defectscout.core.defect import SamplingStructure
 from defectscout.core.frames import RelaxationState
 from defectscout.evaluation.trust import Ending, Surprise, Trust
 from defectscout.references.base import ElectronicState, ReferenceInfo
@@ -243,6 +244,20 @@ def test_methods_say_in_which_lattice_the_surrogate_scouted() -> None:
     there = replace(searched("scout"), surrogate=replace(CHGNET, lattice_scale=1.0219))
     assert "in its own lattice" not in surrogate_name(searched("scout"))
     assert "shown all structures +2.2% in every length, in its own lattice)" in surrogate_name(there)
+
+
+def test_methods_say_what_was_carried_over_from_related_hosts() -> None:
+    plain = searched("learn")
+    (label,) = plain.defects
+    item = plain.defects[label]
+    more = (*item.sampling, SamplingStructure("v_Cd_0_of_CdSe", item.defect.atoms))
+    text = " ".join(methods([replace(plain, defects={label: replace(item, sampling=more)})]))
+    assert "(v_Cd_0_of_CdSe): displacements were carried over as fractions of the lattice vectors" in text
+    assert "a standard deviation of 0.1 Å, and the lowest was relaxed with the reference first." in text
+    sentence = f"For each defect {len(item.sampling)} sampling structures were made with ShakeNBreak"
+    assert sentence in text
+    assert sentence in " ".join(methods([plain]))
+    assert "related hosts" not in " ".join(methods([plain]))
 
 
 def all_works() -> list[Work]:

@@ -1,6 +1,6 @@
 """What a defect of one host relaxed to, carried over to the same defect of a host of the same structure.
 
-Hosts of one structure type tend to share the motif of a defect's reconstruction (paper, section II C), but not its bond
+Hosts of one structure type tend to share the motif of a defect's reconstruction (paper, section II A), but not its bond
 lengths: displacements are carried over as fractions of the lattice vectors, so that bonds scale with the lattice.
 """
 

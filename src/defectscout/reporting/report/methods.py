@@ -39,6 +39,7 @@ from defectscout.reporting.report.methods_words import (
 from defectscout.reporting.wording import listed
 from defectscout.sampling.labels import DIMER, RATTLED, energy_key
 from defectscout.workflow.overview import Overview
+from defectscout.workflow.related_minima import RATTLE
 
 MOST_NAMED = 12
 """Defects that are listed one by one."""
@@ -233,7 +234,9 @@ def _sampling(group: Sequence[Overview]) -> Iterator[str]:
     if settings.none or labels == {UNPERTURBED}:
         yield "Each defect was relaxed from its unperturbed structure alone."
         return
-    sizes = [len(item.sampling) for item in items(group) if item.sampling]
+    carried = {label for label in labels if energy_key(label) is None}
+    own = [[structure for structure in item.sampling if structure.label not in carried] for item in items(group)]
+    sizes = [len(structures) for structures in own if structures]
     if settings.folder is not None:
         yield f"The {span(sizes)} starting structures of each defect were supplied from files."
         return
@@ -253,6 +256,14 @@ def _sampling(group: Sequence[Overview]) -> Iterator[str]:
     rattled = "" if settings.rattle == 0 else f" Distorted structures were rattled with {rattle} ({seed})."
     with_ = "" if settings.pairs else " with ShakeNBreak"
     yield f"For each defect {span(sizes)} sampling structures were made{with_}: {listed(parts)}.{rattled}"
+    if carried:
+        deviation = number(RATTLE if settings.rattle is None else min(RATTLE, settings.rattle))
+        first = ", and the lowest was relaxed with the reference first" if group[0].settings.strategy == "learn" else ""
+        yield (
+            "To these were added low minima of the same defect in related hosts that had been searched before "
+            f"({listed(sorted(carried))}): displacements were carried over as fractions of the lattice vectors and "
+            f"rattled with a standard deviation of {deviation} Å{first}."
+        )
     if settings.pairs:
         yield (
             "Bonds were distorted as in ShakeNBreak, but those of two neighbours at a time, so that each pair may form "

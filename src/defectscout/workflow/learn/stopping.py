@@ -41,7 +41,7 @@ ONE_REST: Final = 0.2
 
 LAST_FALL: Final = 0.5
 """eV. What a relaxation may still fall once it is nearly at rest: at most 0.46 eV in 30 relaxations by FIRE from
-sampling structures of CdTe and CdSe (GFN1-xTB), and 0.39 eV in four by a Gaussian process."""
+sampling structures of CdTe and CdSe (GFN1-xTB), and 0.45 eV in five by a Gaussian process."""
 
 FAR_UP: Final = 1.0
 LOST: Final = 2.0
