@@ -23,9 +23,11 @@ from defectscout.workflow.settings import SearchSettings, merge
 from defectscout.workflow.stages import other_charges
 from defectscout.workflow.stages.borrowed import Borrowed, read_borrowed, record_borrowed
 from defectscout.workflow.stages.candidates import (
+    SADDLE_RATTLE,
     Candidate,
     DefectCandidates,
     Origin,
+    borrowed_structures,
     candidate_structures,
     read_candidates,
     write_candidates,
@@ -235,7 +237,7 @@ def test_a_structure_is_not_passed_to_and_fro_for_ever(
 
 
 def test_borrowed_candidates_stand_beside_the_others(campaign: Campaign, neutral: Defect, ionised: Defect) -> None:
-    relax(campaign, neutral, "Dimer", dimer(neutral), -1.0)
+    relax(campaign, neutral, "Dimer", asymmetric(dimer(neutral)), -1.0)
     (new,) = borrowed_starts(campaign, [neutral, ionised])
     record_borrowed(campaign, [new])
     known = read_candidates(campaign)
@@ -244,6 +246,27 @@ def test_borrowed_candidates_stand_beside_the_others(campaign: Campaign, neutral
     np.testing.assert_array_equal(atoms.positions, new.atoms.positions)
     np.testing.assert_array_equal(atoms.cell, new.atoms.cell)
     assert atoms.pbc.all()
+
+
+def asymmetric(atoms: Atoms) -> Atoms:
+    """Two neighbouring atoms moved along different axes, by more than any tolerance of symmetry."""
+    atoms.positions[0] += [0.3, 0.0, 0.1]
+    atoms.positions[1] += [0.0, 0.2, 0.0]
+    return atoms
+
+
+def test_what_keeps_a_symmetry_is_rattled(campaign: Campaign, neutral: Defect, ionised: Defect) -> None:
+    """A minimum of one charge state may be a saddle point of another, which no force leads away from."""
+    relax(campaign, neutral, "Dimer", dimer(neutral), -1.0)  # C2v
+    record_borrowed(campaign, borrowed_starts(campaign, [neutral, ionised]))
+    (one,), (again,) = (candidate_structures(campaign, ionised, read_candidates(campaign)["v_Cd_-2"]) for _ in range(2))
+    moved = one[1].positions - dimer(neutral).positions
+    assert np.std(moved) == pytest.approx(SADDLE_RATTLE, rel=0.2)
+    assert np.array_equal(one[1].positions, again[1].positions)
+    ((label, atoms),) = borrowed_structures(campaign, ionised)
+    assert label == one[0].label
+    assert np.array_equal(atoms.positions, one[1].positions)
+    assert borrowed_starts(campaign, [neutral, ionised]) == ()  # it counts as tried, rattled as it is
 
 
 def test_a_fork_that_relaxes_anew_borrows_anew(

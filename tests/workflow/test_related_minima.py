@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from defectscout.core.defect import UNPERTURBED, Defect, Host
+from defectscout.core.errors import DatasetError
 from defectscout.core.frames import Prediction
 from defectscout.learning.dataset import write_dataset
 from defectscout.learning.frames import FrameOrigin, LabelledFrame
@@ -84,11 +85,11 @@ def starting_from(model: Path | str, **more: object) -> SearchSettings:
 
 
 def labels(settings: SearchSettings, defect: Defect = HERE, host: Host = CDSE) -> list[str]:
-    return [structure.label for structure in related_structures(settings, host, defect).structures]
+    return [structure.label for structure in related_structures(settings, host, [defect])[0].structures]
 
 
 def test_low_minima_that_differ_are_carried_over(store: Path) -> None:
-    found = related_structures(starting_from(stored(store, frames())), CDSE, HERE).structures
+    found = related_structures(starting_from(stored(store, frames())), CDSE, [HERE])[0].structures
     assert [structure.label for structure in found] == ["v_Cd_0_of_CdTe", "v_Cd_0_of_CdTe-2"]
     pair, three = (structure.atoms for structure in found)
     assert np.allclose(pair.cell.array, HERE.atoms.cell.array)
@@ -105,7 +106,7 @@ def test_they_are_rattled_so_that_no_symmetry_stays(store: Path) -> None:
     model = stored(store, frames())
 
     def structure(**sampling: object) -> Atoms:
-        return related_structures(starting_from(model, sampling=sampling), CDSE, HERE).structures[0].atoms
+        return related_structures(starting_from(model, sampling=sampling), CDSE, [HERE])[0].structures[0].atoms
 
     still, rattled = structure(rattle=0.0), structure(rattle=None)
     moved = rattled.positions - still.positions
@@ -113,6 +114,36 @@ def test_they_are_rattled_so_that_no_symmetry_stays(store: Path) -> None:
     assert np.array_equal(rattled.positions, structure(rattle=0.3).positions)  # reproducible, and no more than that
     assert not np.allclose(rattled.positions, structure(rattle=None, seed=7).positions)
     assert np.allclose(structure(rattle=0.02).positions - still.positions, 0.2 * moved)
+
+
+def test_what_has_no_symmetry_is_not_rattled(store: Path) -> None:
+    bent = frames()
+    for frame in bent[2:]:
+        frame.atoms.positions[0] += [0.3, 0.0, 0.1]
+        frame.atoms.positions[1] += [0.0, 0.2, 0.0]
+    settings = [starting_from(stored(store, bent), sampling={"rattle": rattle}) for rattle in (0.0, None)]
+    still, other = (related_structures(one, CDSE, [HERE])[0].structures for one in settings)
+    assert len(still) == 2
+    for one, two in zip(still, other, strict=True):
+        assert np.array_equal(one.atoms.positions, two.atoms.positions)
+
+
+def test_each_defect_has_its_own(store: Path) -> None:
+    folder = model_folder(store / "mine")
+    ionised = replace(HERE, charge=-2)
+    write_dataset(folder / FRAMES, [*frames(), *frames(charge=-2)[:4]])
+    other = replace(HERE, name="v_Se")
+    both, one, none = related_structures(starting_from(folder), CDSE, [HERE, ionised, other])
+    assert [len(found.structures) for found in (both, one)] == [2, 1]
+    assert none.left_out == ()
+
+
+def test_damaged_frames_are_said_to_be_the_store_s(store: Path) -> None:
+    model = stored(store, frames())
+    damaged = model.parent / FRAMES
+    damaged.write_bytes(b"no database" * 1000)
+    with pytest.raises(DatasetError, match=r"not a database\. .* defectscout models remove CdTe-gfn1-xtb-q0-1$"):
+        related_structures(starting_from(model), CDSE, [HERE])
 
 
 def test_how_many_is_a_setting(store: Path) -> None:
@@ -137,7 +168,7 @@ def test_a_folder_beside_the_store_may_hold_frames_as_well(store: Path) -> None:
 def test_other_charges_methods_and_supercells_are_left_out(store: Path) -> None:
     folder = model_folder(store / "mine")
     write_dataset(folder / FRAMES, [*frames(charge=-1), *frames(method="gfn2-xtb"), *frames(vacancy(FCC))])
-    found = related_structures(starting_from(folder), CDSE, HERE)
+    found = related_structures(starting_from(folder), CDSE, [HERE])[0]
     assert found.structures == ()
     assert found.left_out == ("CdTe v_Cd_0: its supercell has 53 atoms, and this one 63",)
     assert len(labels(starting_from(folder), replace(HERE, charge=-1))) == 2
@@ -145,7 +176,7 @@ def test_other_charges_methods_and_supercells_are_left_out(store: Path) -> None:
 
 def test_without_its_unperturbed_structure_nothing_is_known_of_a_defect(store: Path) -> None:
     rest = [frame for frame in frames() if frame.origin.start != UNPERTURBED]
-    found = related_structures(starting_from(stored(store, rest)), CDSE, HERE)
+    found = related_structures(starting_from(stored(store, rest)), CDSE, [HERE])[0]
     assert found.structures == ()
     assert found.left_out == ("CdTe v_Cd_0: its unperturbed structure is not among the frames",)
 
@@ -153,7 +184,7 @@ def test_without_its_unperturbed_structure_nothing_is_known_of_a_defect(store: P
 def test_other_defects_are_left_out_without_a_word(store: Path) -> None:
     """Of another host's antisites nothing is expected."""
     others = [replace(frame, origin=replace(frame.origin, defect="Te_Cd")) for frame in frames(vacancy(FCC))]
-    found = related_structures(starting_from(stored(store, others)), CDSE, HERE)
+    found = related_structures(starting_from(stored(store, others)), CDSE, [HERE])[0]
     assert (found.structures, found.left_out) == ((), ())
 
 
@@ -168,7 +199,7 @@ def test_two_models_of_one_host_lend_structures_under_different_names(store: Pat
 def test_a_structure_with_atoms_on_top_of_each_other_is_left_out(store: Path) -> None:
     some = frames()
     some[3].atoms.positions[0] = some[3].atoms.positions[1] + [0.4, 0, 0]
-    found = related_structures(starting_from(stored(store, some)), CDSE, HERE)
+    found = related_structures(starting_from(stored(store, some)), CDSE, [HERE])[0]
     assert [one.label for one in found.structures] == ["v_Cd_0_of_CdTe", "v_Cd_0_of_CdTe-2"]  # the other dimer
     (reason,) = found.left_out
     assert reason.startswith("CdTe v_Cd_0: two atoms would be 0.3")

@@ -50,6 +50,11 @@ def site_symmetry(atoms: Atoms, symprec: float) -> str:
     )
 
 
+def is_symmetric(atoms: Atoms, symprec: float) -> bool:
+    """Whether a relaxation that starts here would keep a symmetry, be it in a saddle point; see `site_symmetry`."""
+    return site_symmetry(atoms, symprec) != "C1"
+
+
 def _point_group(cell: tuple[object, object, object], symprec: float) -> str:
     """Hermann–Mauguin symbol, or empty where spglib gives up (older versions return None, newer may raise)."""
     try:

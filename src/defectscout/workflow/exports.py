@@ -23,8 +23,7 @@ from defectscout.workflow.answer import relaxed_tasks
 from defectscout.workflow.campaign import Campaign, package_versions
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
 from defectscout.workflow.shakenbreak_layout import write_layout
-from defectscout.workflow.stages.borrowed import read_borrowed
-from defectscout.workflow.stages.candidates import DefectCandidates, read_candidates
+from defectscout.workflow.stages.candidates import DefectCandidates, borrowed_structures, read_candidates
 from defectscout.workflow.stages.sampling import read_metadata, sampling_structures
 
 SUMMARY_NAME = "summary.json"
@@ -147,10 +146,9 @@ def export_result(campaign: Campaign, result: SearchResult) -> None:
 def export_layout(campaign: Campaign, defects: Sequence[Defect]) -> None:
     """Write ShakeNBreak's layout of what the record holds so far."""
     metadata = read_metadata(campaign)
-    borrowed = read_borrowed(campaign)
     candidates = read_candidates(campaign)
     for defect in defects:
-        starts = [SamplingStructure(item.label, item.atoms) for item in borrowed if item.defect == defect.label]
+        starts = [SamplingStructure(label, atoms) for label, atoms in borrowed_structures(campaign, defect)]
         relaxed: dict[str, Relaxation] = {
             task.key.label: task.as_relaxation()
             for task in relaxed_tasks(campaign, defect, candidates.get(defect.label, DefectCandidates()))

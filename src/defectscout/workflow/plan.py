@@ -183,9 +183,8 @@ def plan_of(
     from defectscout.sampling.sample import sample
 
     plans = []
-    for defect in defects:
-        related = related_structures(settings, host, defect).structures
-        count = len(sample(defect, settings.sampling).structures) + len(related)
+    for defect, related in zip(defects, related_structures(settings, host, defects), strict=True):
+        count = len(sample(defect, settings.sampling).structures) + len(related.structures)
         plans.append(
             DefectPlan(
                 label=defect.label,

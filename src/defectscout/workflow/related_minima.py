@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from defectscout.learning.families import group_of, valence_class
 from defectscout.learning.frames import DefectId, IndexRow
 from defectscout.minima.distinct import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
+from defectscout.minima.symmetry import is_symmetric
 from defectscout.relaxation.steppers import AT_REST
 from defectscout.sampling.distortions import too_close
 from defectscout.sampling.geometry import bare_atoms
@@ -26,10 +28,9 @@ from defectscout.sampling.labels import related_label
 from defectscout.sampling.seeds import rattle_seed
 from defectscout.sampling.settings import SamplingSettings
 from defectscout.sampling.transplant import carried_over, correspondence
+from defectscout.workflow.earlier import earlier
 from defectscout.workflow.nearest import nearest
 from defectscout.workflow.settings import SearchSettings
-from defectscout.workflow.store import stored_models
-from defectscout.workflow.store_entry import FRAMES
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -87,25 +88,40 @@ class _Chosen:
         self.starts.append(SamplingStructure(label, self._rattled(label, atoms)))
 
     def _rattled(self, label: str, atoms: Atoms) -> Atoms:
+        if not is_symmetric(atoms, self.apart.symprec):
+            return atoms
         deviation = RATTLE if self.sampling.rattle is None else min(RATTLE, self.sampling.rattle)
         random = np.random.default_rng(rattle_seed(self.sampling.seed, self.defect, label))
         return bare_atoms(atoms, atoms.positions + random.normal(scale=deviation, size=atoms.positions.shape))
 
 
-def related_structures(settings: SearchSettings, host: Host, defect: Defect) -> RelatedStructures:
-    """Low minima of the same defect of related hosts, carried over to this one (see `sampling.transplant`).
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """Frames of earlier searches in one charge state, by defect and number of atoms; `open` reads them."""
+
+    open: Callable[[], AbstractContextManager[Dataset]]
+    defects: Mapping[tuple[DefectId, int], Sequence[IndexRow]]
+
+
+def related_structures(
+    settings: SearchSettings, host: Host, defects: Sequence[Defect]
+) -> tuple[RelatedStructures, ...]:
+    """Low minima of the same defects of related hosts, carried over to this one (see `sampling.transplant`).
 
     They come from the frames that the store keeps with the surrogates of related hosts, the nearest host first, if the
     search starts from one of those, or from the frames in the folder of the surrogate that it starts from; there are
     none where the user has chosen the sampling structures (`sampling.none`, `sampling.folder`). Left out
     are structures that the unperturbed one relaxed to, structures alike (by the fingerprint of the defect site), and
     whatever lies more than `WINDOW` above the lowest minimum there. A defect whose supercell there has another number
-    of atoms or another shape has none. Each is rattled, so that it does not keep a symmetry that it had there.
+    of atoms or another shape has none. What has a symmetry is rattled, so that it does not keep it.
 
     Args:
         settings: of the search, with its surrogate settled.
         host: the new host.
-        defect: which of its defects.
+        defects: some of its defects.
+
+    Returns:
+        For each of `defects`.
 
     Raises:
         DatasetError: if frames of the store cannot be read.
@@ -113,36 +129,40 @@ def related_structures(settings: SearchSettings, host: Host, defect: Defect) -> 
     sampling = settings.sampling
     chosen_by_hand = sampling.none or sampling.folder is not None
     if not sampling.related or chosen_by_hand or settings.strategy == "reference-only":
-        return RelatedStructures()
-    chosen = _Chosen(defect, settings.minima, sampling)
-    for path in _datasets(settings, host.primitive, defect.charge):
-        with Dataset.open(path) as dataset:
-            for (identity, _), rows in _defects(dataset, defect, settings.reference.name).items():
+        return tuple(RelatedStructures() for _ in defects)
+    charges = {defect.charge for defect in defects}
+    sources = {charge: list(_sources(settings, host.primitive, charge)) for charge in charges}
+    return tuple(_carried_over(defect, sources[defect.charge], settings) for defect in defects)
+
+
+def _sources(settings: SearchSettings, primitive: Structure, charge: int) -> Iterator[_Source]:
+    """Where to look for the minima of defects in this charge state, the nearest host first."""
+    found, method = earlier(settings.surrogate.name), settings.reference.name
+    places: list[Callable[[], AbstractContextManager[Dataset]]] = []
+    for offer in nearest(found.models, primitive, charge, method):
+        if offer.is_offered and offer.model.frames is not None:
+            places.append(offer.model.open_frames)
+    if found.frames is not None:
+        places.append(partial(Dataset.open, found.frames))
+    for place in places:
+        groups: dict[tuple[DefectId, int], list[IndexRow]] = defaultdict(list)
+        with place() as dataset:
+            for row in dataset.index():
+                origin = row.origin
+                if not row.dropped and not origin.is_bulk and origin.charge == charge and origin.method == method:
+                    groups[origin.defect_id, row.n_atoms].append(row)
+        yield _Source(place, groups)
+
+
+def _carried_over(defect: Defect, sources: Sequence[_Source], settings: SearchSettings) -> RelatedStructures:
+    chosen = _Chosen(defect, settings.minima, settings.sampling)
+    for source in sources:
+        with source.open() as dataset:
+            for (identity, _), rows in source.defects.items():
                 reason = _take(dataset, identity, rows, chosen)
                 if reason:
                     chosen.left_out.append(f"{identity}: {reason}")
     return RelatedStructures(tuple(chosen.starts), tuple(dict.fromkeys(chosen.left_out)))
-
-
-def _datasets(settings: SearchSettings, primitive: Structure, charge: int) -> Iterator[Path]:
-    model = Path(settings.surrogate.name).expanduser()
-    models = stored_models()
-    if any(one.model == model for one in models):
-        for offer in nearest(models, primitive, charge, settings.reference.name):
-            if offer.is_offered and offer.model.frames is not None:
-                yield offer.model.frames
-    elif (model / FRAMES).is_file():
-        yield model / FRAMES
-
-
-def _defects(dataset: Dataset, defect: Defect, method: str) -> Mapping[tuple[DefectId, int], list[IndexRow]]:
-    """Frames of each defect in this charge state, supercell by supercell."""
-    groups: dict[tuple[DefectId, int], list[IndexRow]] = defaultdict(list)
-    for row in dataset.index():
-        origin = row.origin
-        if not row.dropped and not origin.is_bulk and origin.charge == defect.charge and method == origin.method:
-            groups[origin.defect_id, row.n_atoms].append(row)
-    return groups
 
 
 def _take(dataset: Dataset, identity: DefectId, rows: Sequence[IndexRow], chosen: _Chosen) -> str:

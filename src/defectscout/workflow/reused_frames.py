@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from defectscout.core.defect import Host
-from defectscout.learning.dataset import Dataset
 from defectscout.learning.families import family_of
 from defectscout.learning.frame_sampling import spaced
 from defectscout.learning.frames import DefectId, FrameOrigin, IndexRow, LabelledFrame
@@ -53,8 +52,8 @@ def reused_frames(
     ]
     frames: list[LabelledFrame] = []
     for (model, rows), share in zip(usable, shares([len(rows) for _, rows in usable], limit), strict=True):
-        if share and model.frames is not None:
-            with Dataset.open(model.frames) as dataset:
+        if share:
+            with model.open_frames() as dataset:
                 frames += dataset.frames([rows[i].row for i in spaced(len(rows), share)])
     return tuple(frames)
 
@@ -80,9 +79,7 @@ def shares(available: Sequence[int], limit: int) -> tuple[int, ...]:
 def _usable(offer: Offer, formula: str, seen: set[_Key]) -> list[IndexRow]:
     """Index rows that may be learned from and are not in `seen`, to which they are added, relaxation by relaxation."""
     model = offer.model
-    if model.frames is None:
-        return []
-    with Dataset.open(model.frames) as dataset:
+    with model.open_frames() as dataset:
         index = dataset.index()
     family = family_of(formula)
     rows = []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from defectscout.core.errors import InputFileError, ModelFileError
+from defectscout.core.errors import DatasetError, InputFileError, ModelFileError
 from defectscout.core.files import write_atomically
+from defectscout.learning.dataset import Dataset
 from defectscout.learning.families import composition_of
 from defectscout.surrogates.model_folder import MANIFEST, Manifest, is_model_folder, read_manifest
 
@@ -78,6 +81,25 @@ class StoredModel:
             return read_structure(str(self.folder / HOST))
         except InputFileError as error:
             raise ModelFileError(f"The host of the stored model {self.name} cannot be read. {error}") from error
+
+    @contextmanager
+    def open_frames(self) -> Iterator[Dataset]:
+        """The frames that it learned from, to be read in the context.
+
+        Raises:
+            DatasetError: if there are none, or they cannot be read.
+        """
+        if self.frames is None:
+            raise DatasetError(f"The frames of the stored model {self.name} were not kept.")
+        try:
+            with Dataset.open(self.frames) as dataset:
+                yield dataset
+        except DatasetError as error:
+            reason = str(error.__cause__ or error).rstrip(".")
+            raise DatasetError(
+                f"The frames {self.frames} of the stored model {self.name} cannot be read: {reason}. Restore them, or "
+                f"take the model out with: defectscout models remove {self.name}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

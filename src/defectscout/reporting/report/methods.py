@@ -40,6 +40,7 @@ from defectscout.reporting.wording import listed
 from defectscout.sampling.labels import DIMER, RATTLED, energy_key
 from defectscout.workflow.overview import Overview
 from defectscout.workflow.related_minima import RATTLE
+from defectscout.workflow.stages.candidates import SADDLE_RATTLE
 
 MOST_NAMED = 12
 """Defects that are listed one by one."""
@@ -270,7 +271,10 @@ def _sampling(group: Sequence[Overview]) -> Iterator[str]:
             "a bond, whatever its elements."
         )
     if group[0].settings.defects.cross_charges:
-        yield "Minima found in one charge state of a defect were tried in its other charge states as well."
+        yield (
+            "Minima found in one charge state of a defect were tried in its other charge states as well, those with a "
+            f"symmetry rattled with a standard deviation of {number(SADDLE_RATTLE)} Å."
+        )
 
 
 def _distortions(group: Sequence[Overview], labels: set[str]) -> Iterator[str]:

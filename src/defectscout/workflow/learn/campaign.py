@@ -16,6 +16,7 @@ from defectscout.relaxation.steppers import CorrectedStepper
 from defectscout.surrogates.charge import AtCharge
 from defectscout.surrogates.model_folder import is_model_folder
 from defectscout.workflow.campaign import LEARNING_FOLDER, Campaign
+from defectscout.workflow.earlier import earlier
 from defectscout.workflow.learn.candidates import record_candidates
 from defectscout.workflow.learn.learner import labelled_frames, load_learned
 from defectscout.workflow.learn.loop import learn
@@ -25,7 +26,7 @@ from defectscout.workflow.reused_frames import reused_frames
 from defectscout.workflow.stages.other_charges import relax_borrowed
 from defectscout.workflow.stages.reference import record_reference
 from defectscout.workflow.stages.scout import load_recorded_surrogate, record_surrogate
-from defectscout.workflow.store import keep, stored_models
+from defectscout.workflow.store import keep
 from defectscout.workflow.store_entry import FRAMES
 
 
@@ -74,16 +75,16 @@ def reused(campaign: Campaign, defects: Sequence[Defect], host: Host) -> tuple[L
 
 def _earlier_frames(campaign: Campaign, defects: Sequence[Defect], host: Host) -> list[LabelledFrame]:
     settings = campaign.settings
-    model, limit = Path(settings.surrogate.name).expanduser(), settings.learn.tuning.reused_frames
-    if not is_model_folder(model) or not limit:
+    limit, method = settings.learn.tuning.reused_frames, settings.reference.name
+    if not limit:
         return []
-    models = stored_models()
-    if any(one.model == model for one in models):
+    found = earlier(settings.surrogate.name)
+    if found.models:
         charges = sorted({defect.charge for defect in defects})
-        return [f for charge in charges for f in reused_frames(models, host, charge, settings.reference.name, limit)]
-    if not (model / FRAMES).is_file():
+        return [frame for charge in charges for frame in reused_frames(found.models, host, charge, method, limit)]
+    if found.frames is None:
         return []
-    with Dataset.open(model / FRAMES) as dataset:
+    with Dataset.open(found.frames) as dataset:
         rows = [row.row for row in dataset.index()]
         return list(dataset.frames([rows[i] for i in spaced(len(rows), limit)]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from defectscout.core.progress import Progress
 from defectscout.evaluation.confidence import bonds_were_erased
 from defectscout.minima.alignment import displacements
 from defectscout.minima.distinct import DistinctMinima, distinct_minima
-from defectscout.minima.symmetry import site_symmetry
+from defectscout.minima.symmetry import is_symmetric, site_symmetry
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.record import REFERENCE, SCOUT
 from defectscout.workflow.stages.borrowed import Borrowed, read_borrowed
@@ -42,7 +42,9 @@ class Origin(StrEnum):
     RATTLED = "scouted, rattled"  # that, rattled to leave a saddle point
     LEARNED = "learning loop"  # what the surrogate of a round proposed, or a sampling structure as a check
     FURTHER = "further round"  # a minimum of a surrogate that was tuned on the candidates before it
-    BORROWED = "other charge state"  # a minimum of another charge state on the reference's surface
+    BORROWED = (
+        "other charge state"  # a minimum of another charge state on the reference's surface, rattled if symmetric
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,7 @@ def candidate_structures(
     """The structure that each candidate starts its reference relaxation from."""
     starts = {structure.label: structure.atoms for structure in sampling_structures(campaign, defect)}
     ends = {relaxation.label: relaxation.final for relaxation in scouted(campaign, defect)}
-    borrowed = {item.label: item.atoms for item in read_borrowed(campaign) if item.defect == defect.label}
+    borrowed = dict(borrowed_structures(campaign, defect))
     recorded = {task.key.label: task.start for task in campaign.record.tasks(REFERENCE, defect.label)}
     structures = []
     for candidate in candidates.candidates:
@@ -245,14 +247,29 @@ def candidate_structures(
             raise CampaignError(f"The record of {campaign.folder} lacks the relaxed structure of {source}.")
         atoms = final.atoms
         if candidate.origin is Origin.RATTLED:
-            atoms = _rattled(atoms, campaign.settings.sampling.seed, f"{defect.label}/{candidate.label}")
+            atoms = _rattled(atoms, campaign, f"{defect.label}/{candidate.label}")
         structures.append((candidate, atoms))
     return structures
 
 
-def _rattled(atoms: Atoms, seed: int, name: str) -> Atoms:
-    """A copy with normally distributed displacements that depend on seed and name alone."""
-    random = np.random.default_rng([seed, *name.encode()])
+def borrowed_structures(campaign: Campaign, defect: Defect) -> Iterator[tuple[str, Atoms]]:
+    """Label and structure of each relaxation that starts from another charge state's minimum.
+
+    A structure with a symmetry is rattled by `SADDLE_RATTLE`: what is a minimum in one charge state may be a saddle
+    point in another, and a relaxation would stay there.
+    """
+    for item in read_borrowed(campaign):
+        if item.defect != defect.label:
+            continue
+        if is_symmetric(item.atoms, campaign.settings.minima.symprec):
+            yield item.label, _rattled(item.atoms, campaign, f"{defect.label}/{item.label}")
+        else:
+            yield item.label, item.atoms
+
+
+def _rattled(atoms: Atoms, campaign: Campaign, name: str) -> Atoms:
+    """A copy with normally distributed displacements that depend on the search's seed and the name alone."""
+    random = np.random.default_rng([campaign.settings.sampling.seed, *name.encode()])
     moved = atoms.copy()
     moved.positions += random.normal(0.0, SADDLE_RATTLE, size=moved.positions.shape)
     return moved

@@ -33,9 +33,9 @@ def prepare_sampling(campaign: Campaign, host: Host, defects: Sequence[Defect], 
         return
     left_out: dict[str, list[str]] = {}
     progress.stage("sampling", len(missing))
-    for number, defect in enumerate(missing, start=1):
+    lent = related_structures(campaign.settings, host, missing)
+    for number, (defect, related) in enumerate(zip(missing, lent, strict=True), start=1):
         sampling = sample(defect, campaign.settings.sampling)
-        related = related_structures(campaign.settings, host, defect)
         campaign.record.add_tasks(
             SAMPLING,
             defect.label,
