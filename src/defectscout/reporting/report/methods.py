@@ -262,8 +262,8 @@ def _sampling(group: Sequence[Overview]) -> Iterator[str]:
         first = ", and the lowest was relaxed with the reference first" if group[0].settings.strategy == "learn" else ""
         yield (
             "To these were added low minima of the same defect in related hosts that had been searched before "
-            f"({listed(sorted(carried))}): displacements were carried over as fractions of the lattice vectors and "
-            f"rattled with a standard deviation of {deviation} Å{first}."
+            f"({listed(sorted(carried))}): displacements were carried over as fractions of the lattice vectors, and "
+            f"structures with a symmetry rattled with a standard deviation of {deviation} Å{first}."
         )
     if settings.pairs:
         yield (

@@ -38,7 +38,10 @@ def _first(settings: LearnSettings, familiar: bool) -> str:
     others = f", and evaluated up to {count(settings.first_points, 'other')} once"
     begun = "In a first round the reference relaxed, for each defect, the unperturbed structure"
     if familiar:
-        return f"{begun}; where the surrogate had not been tuned on such a host, a few sampling structures as well."
+        return (
+            f"{begun}, its steps proposed by the model as it had been before any tuning if that was at hand; where the "
+            "surrogate had not been tuned on such a host, a few sampling structures as well."
+        )
     return f"{begun}{relaxed if settings.first_relaxations else ''}{others if settings.first_points else ''}."
 
 
