@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.data import covalent_radii
 
 from defectscout.core.frames import Frame, Prediction
-from defectscout.relaxation.checks import GRACE_STEPS, hopeless, overlap
+from defectscout.relaxation.checks import GRACE_STEPS, hopeless, is_crowded, overlap
 from relaxation.engines import predict, vacancy
 
 
@@ -75,8 +76,16 @@ def test_a_hole_in_the_surface() -> None:
     assert hopeless(frame(atoms, energy=start - 3.0 * len(atoms)), atoms, start) == ""
 
 
-def test_a_start_with_atoms_on_top_of_each_other_may_fall_deep() -> None:
-    initial = vacancy()
-    initial.positions[3] = initial.positions[4] + [0.3, 0, 0]
-    atoms = vacancy()
-    assert hopeless(frame(atoms, 5), initial, predict(atoms).energy + 1e5) == ""
+@pytest.mark.parametrize(("fraction", "falls"), [(0.1, True), (0.6, True), (0.7, False)])
+def test_a_start_with_atoms_in_each_other_may_fall_deep(fraction: float, falls: bool) -> None:
+    """Such as Te_Cd in CdTe with its neighbours drawn in by 50 %, 24 eV/atom up with GFN1-xTB."""
+    initial, atoms = vacancy(), vacancy()
+    bond = sum(covalent_radii[initial.numbers[[3, 4]]])
+    initial.positions[3] = initial.positions[4] + [fraction * bond, 0, 0]
+    assert is_crowded(initial) is falls
+    assert (hopeless(frame(atoms, 5), initial, predict(atoms).energy + 1e5) == "") is falls
+
+
+@pytest.mark.parametrize("symbol", ["Te", "Se", "S", "I"])
+def test_neighbours_pushed_to_a_bond_are_not_crowded(symbol: str) -> None:
+    assert not is_crowded(Atoms([symbol, symbol], [[0, 0, 0], [2.0, 0, 0]]))

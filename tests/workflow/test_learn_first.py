@@ -59,6 +59,16 @@ def test_bonds_of_middling_strain_are_relaxed(wanted: int, relaxed: list[str]) -
     assert points == {start.label for start in STARTS} - {UNPERTURBED, *relaxed}
 
 
+def test_atoms_drawn_into_each_other_are_not_asked_about() -> None:
+    """The reference may say nothing of them, and what it says teaches nothing."""
+    crowded = [SamplingStructure(f"crowded {length}", dimer(DEFECT, length=length)) for length in (1.2, 1.5, 1.7)]
+    settings = LearnSettings(first_relaxations=9, first_points=9)
+    questions = first_questions(DEFECT, [*STARTS, *crowded], [], settings, familiar=False)
+    assert {question.label for question in questions} == {start.label for start in STARTS}
+    only = first_questions(DEFECT, crowded, [], settings, familiar=False)
+    assert {question.label for question in only} == {start.label for start in crowded}
+
+
 @given(st.integers(0, 4), st.integers(0, 6))
 def test_no_more_than_asked_for(relaxations: int, points: int) -> None:
     asked = list(kinds(LearnSettings(first_relaxations=relaxations, first_points=points)).values())

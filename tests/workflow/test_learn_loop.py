@@ -11,6 +11,7 @@ from defectscout.core.errors import NothingFoundError
 from defectscout.core.frames import RelaxationState
 from defectscout.evaluation.trust import Ending, sentences
 from defectscout.workflow.compare import compare
+from defectscout.workflow.learn.settings import TuningSettings
 from defectscout.workflow.record import Record
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import search
@@ -131,7 +132,11 @@ def test_what_is_written(learned: SearchResult) -> None:
 def test_the_store_keeps_what_was_learned(learned: SearchResult, store: Path) -> None:
     (entry,) = stored_models(store)
     assert (entry.formula, entry.charge, entry.defects) == ("MgS", 0, ("v_Mg_0",))
-    assert entry.n_frames == learned.funnel.reference_calls
+    record = Record(learned.folder / "campaign.db")
+    frames = [frame for task in tasks(learned.folder) for frame in record.frames(task.key)]
+    assert len(frames) == learned.funnel.reference_calls
+    limit = TuningSettings().max_force
+    assert 0 < entry.n_frames == sum(frame.prediction.fmax <= limit for frame in frames)
     assert records(learned.folder)["v_Mg_0"].kept_as == entry.name
 
 

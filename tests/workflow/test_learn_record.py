@@ -522,6 +522,10 @@ def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:
         replace(minimum, known_as="b_from_r1" if minimum.label == "b" else "") for minimum in told.rounds[1].predicted
     ))  # fmt: skip
     assert [start.label for start in by_doubt(told.with_round(last), starts)] == ["a", "c", "d", "b"]
+    crowded = [
+        SamplingStructure(start.label, dimer(defect, length=1.5 if start.label == "a" else 2.5)) for start in starts
+    ]
+    assert [start.label for start in by_doubt(told, crowded)] == ["b", "c", "d", "a"]
 
 
 # what is left, and what an answer is made of

@@ -21,6 +21,7 @@ from defectscout.workflow.learn.candidates import record_candidates
 from defectscout.workflow.learn.learner import labelled_frames, load_learned
 from defectscout.workflow.learn.loop import learn
 from defectscout.workflow.learn.rounds import read_records, write_record
+from defectscout.workflow.learn.tuning import learnable
 from defectscout.workflow.nearest import resolve_nearest
 from defectscout.workflow.reused_frames import reused_frames
 from defectscout.workflow.stages.other_charges import relax_borrowed
@@ -112,7 +113,8 @@ def _keep(campaign: Campaign, defects: Sequence[Defect], host: Host, progress: P
         if records[defect.label].kept_as:
             continue
         own = [other for other in defects if other.charge == charge]
-        frames = [frame for other in own for frame in labelled_frames(campaign, other, host.formula)]
+        answered = [frame for other in own for frame in labelled_frames(campaign, other, host.formula)]
+        frames = learnable(answered, campaign.settings.learn.tuning)
         model = campaign.folder / records[defect.label].model
         try:
             stored = keep(model, frames, host, [other.label for other in own], charge, campaign.folder)

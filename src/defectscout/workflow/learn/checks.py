@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from defectscout.core.defect import SamplingStructure
+from defectscout.relaxation.checks import is_crowded
 from defectscout.workflow.learn.rounds import LearnRecord
 
 
@@ -14,7 +15,8 @@ def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[S
     """Starts in the order in which a check may tell the most.
 
     First those that the last surrogate leads to a minimum that the reference has not relaxed; then by the spread of
-    the energies that the surrogates of different rounds led them to, largest first.
+    the energies that the surrogates of different rounds led them to, largest first. Starts in which atoms are drawn
+    into each other come last: they take the most force calls, and how they come apart is up to the optimiser.
     """
     confirmed = {label for minimum in record.last_predicted if minimum.known_as for label in minimum.members}
     ends: dict[str, list[float]] = {start.label: [] for start in starts}
@@ -24,4 +26,8 @@ def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[S
                 if label in ends:
                     ends[label].append(minimum.energy)
     doubt = {label: float(np.std(energies)) if len(energies) > 1 else 0.0 for label, energies in ends.items()}
-    return sorted(starts, key=lambda start: (start.label in confirmed, -doubt[start.label], start.label))
+    crowded = {start.label for start in starts if is_crowded(start.atoms)}
+    return sorted(
+        starts,
+        key=lambda start: (start.label in crowded, start.label in confirmed, -doubt[start.label], start.label),
+    )

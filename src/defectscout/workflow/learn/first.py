@@ -10,6 +10,7 @@ from ase.data import covalent_radii
 from defectscout.core.defect import UNPERTURBED, Defect, SamplingStructure
 from defectscout.learning.frame_sampling import spaced
 from defectscout.minima.bonds import new_nonmetal_bonds
+from defectscout.relaxation.checks import is_crowded
 from defectscout.workflow.learn.questions import Kind, Question
 from defectscout.workflow.learn.settings import LearnSettings
 
@@ -50,18 +51,24 @@ def first_questions(
     ]
     if familiar:
         return questions
-    bonded = by_bonds(defect, [start for start in starts if start.label not in (UNPERTURBED, *related)])
+    own = _roomy([start for start in starts if start.label not in (UNPERTURBED, *related)])
+    bonded = by_bonds(defect, own)
     relaxed = [bonded[k] for k in middle(len(bonded), settings.first_relaxations)]
     questions += [
         Question(start.label, start.atoms, Kind.CORRECTED, 2 * calls, "a sampling structure near a new bond")
         for start in relaxed
     ]
-    others = [start for start in starts if start.label not in (UNPERTURBED, *related) and start not in relaxed]
+    others = [start for start in own if start not in relaxed]
     questions += [
         Question(others[k].label, others[k].atoms, Kind.POINT, 1, "a sampling structure as it stands")
         for k in spaced(len(others), settings.first_points)
     ]
     return questions
+
+
+def _roomy(starts: Sequence[SamplingStructure]) -> list[SamplingStructure]:
+    """The starts in which no atoms are drawn into each other, unless they are in all: of those nothing is learned."""
+    return [start for start in starts if not is_crowded(start.atoms)] or list(starts)
 
 
 def by_bonds(defect: Defect, starts: Sequence[SamplingStructure]) -> list[SamplingStructure]:

@@ -19,7 +19,7 @@ from defectscout.surrogates.registry import load_surrogate
 from defectscout.workflow.campaign import LEARNING_FOLDER, Campaign
 from defectscout.workflow.campaign_frames import labelled
 from defectscout.workflow.learn.rounds import LearnRecord, frames_of, read_records, tasks_of
-from defectscout.workflow.learn.tuning import tune
+from defectscout.workflow.learn.tuning import learnable, tune
 from defectscout.workflow.store_entry import FRAMES
 
 SNAPSHOTS: Final = 2
@@ -110,11 +110,17 @@ def tuned_surrogate(learner: Learner, record: LearnRecord, name: str, seed: int)
     Returns:
         Its folder as rounds record it; empty if there is nothing to learn from.
     """
-    frames = _frames(learner)
-    if not frames:
-        return ""
     campaign = learner.campaign
     settings = campaign.settings.learn.tuning
+    answered = _frames(learner)
+    frames = learnable(answered, settings)
+    if len(frames) < len(answered):
+        learner.progress.message(
+            f"{learner.defect.label}: {len(answered) - len(frames)} of {len(answered)} frames are not learned from: "
+            f"forces above {settings.max_force:g} eV/Å (learn.tuning.max_force)"
+        )
+    if not frames:
+        return ""
     folder = campaign.folder / LEARNING_FOLDER / learner.defect.label / name
     tune(
         path_of(learner.campaign, record.model or record.started_from),
@@ -129,7 +135,7 @@ def tuned_surrogate(learner: Learner, record: LearnRecord, name: str, seed: int)
 
 def write_frames(learner: Learner, folder: Path) -> None:
     """Put what the last surrogate has learned from into its folder, for searches that start from it."""
-    write_dataset(folder / FRAMES, _frames(learner))
+    write_dataset(folder / FRAMES, learnable(_frames(learner), learner.campaign.settings.learn.tuning))
 
 
 def _frames(learner: Learner) -> list[LabelledFrame]:

@@ -24,6 +24,12 @@ class TuningSettings(Settings):
     energy_weight: float = Field(100.0, ge=0, description="weight of energies, (eV/atom)^-2")
     force_weight: float = Field(1.0, ge=0, description="weight of forces, (eV/Å)^-2")
     batch_size: int = Field(4, ge=1, description="structures in one step")
+    max_force: float = Field(
+        50.0,
+        gt=0,
+        description="frames with a larger force on an atom are not learned from, eV/Å: of atoms drawn into each other "
+        "by sampling a surrogate learns nothing but to be wrong elsewhere",
+    )
     reused_frames: int = Field(
         40, ge=0, description="frames that the starting surrogate has learned from, learned from again"
     )

@@ -93,6 +93,11 @@ def tune(
     write_manifest(folder, _manifest(family, base, tuple(members), frames, references, digest, settings))
 
 
+def learnable(frames: Sequence[LabelledFrame], settings: TuningSettings) -> list[LabelledFrame]:
+    """The frames that may be learned from: those without too large a force."""
+    return [frame for frame in frames if frame.prediction.fmax <= settings.max_force]
+
+
 def frames_digest(frames: Sequence[LabelledFrame]) -> str:
     """Hash of configurations, energies and forces, in their order."""
     digest = hashlib.sha256()
