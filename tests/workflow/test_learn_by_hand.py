@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from defectscout.workflow.learn import by_hand
 from defectscout.workflow.learn.by_hand import HandRound
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import collect_results, inputs, inputs_of_round, learn_by_hand, search
+from defectscout.workflow.settings import merge
 from workflow.learning_crystal import DEPTH, Tuner, learning_crystal, settings, write_host
 from workflow.vasp_stand_in import StandIn
 
@@ -98,6 +100,23 @@ def test_before_anything_has_run_there_is_nothing_to_learn(tmp_path: Path) -> No
         search(write_host(tmp_path), folder, BY_HAND)
         with pytest.raises(CampaignError, match="nothing to learn from"):
             learn_by_hand(folder, SILENT)
+
+
+@pytest.mark.parametrize("max_force", [1.0, 1e-9])
+def test_what_is_not_learned_from_is_said(max_force: float, tmp_path: Path) -> None:
+    with learning_crystal(), pytest.MonkeyPatch.context() as patch:
+        tuner = Tuner()
+        patch.setattr(by_hand, "tune", tuner)
+        folder = tmp_path / "out"
+        search(write_host(tmp_path), folder, merge(BY_HAND, {"learn": {"tuning": {"max_force": max_force}}}, "a test"))
+        run_all(folder)
+        shown = CliRunner().invoke(app, ["learn", str(folder)])
+    assert shown.exit_code == 0, shown.output
+    output = " ".join(shown.output.split())
+    (left_out, of) = map(int, re.findall(r"Charge state \+0: (\d+) of (\d+) frames are not learned from", output)[0])
+    assert f"{max_force:g} eV/Å" in output
+    assert left_out > 0
+    assert (left_out == of) == (not tuner.calls) == ("Nothing that can be learned from" in output)
 
 
 def test_a_surrogate_that_undoes_bonds_is_given_one_to_learn_from(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from defectscout.workflow.learn.first import by_bonds, middle
 from defectscout.workflow.learn.learner import load_learned, path_of
 from defectscout.workflow.learn.questions import PredictedMinimum
 from defectscout.workflow.learn.scouting import energy_offset, nearest_fingerprint, scout_round
-from defectscout.workflow.learn.tuning import learnable, tune
+from defectscout.workflow.learn.tuning import learnable, not_learned_from, tune
 from defectscout.workflow.learn.view import Answers, read_answers, round_view, sampling_members, scouting_starts
 from defectscout.workflow.record import REFERENCE, Record
 from defectscout.workflow.settling import NO_EXTRA, why_not_tunable
@@ -130,14 +130,12 @@ def further_round(campaign: Campaign, defects: Sequence[Defect], formula: str, p
         own = [defect for defect in defects if defect.charge == charge]
         collected = [frame for defect in own for frame in frames[defect.label]]
         taught = learnable(collected, campaign.settings.learn.tuning)
-        if len(taught) < len(collected):
-            progress.message(
-                f"{len(collected) - len(taught)} of {len(collected)} frames of charge state {charge:+d} are not "
-                f"learned from: forces above {campaign.settings.learn.tuning.max_force:g} eV/Å (learn.tuning.max_force)"
-            )
+        if left_out := not_learned_from(collected, campaign.settings.learn.tuning):
+            progress.message(f"Charge state {charge:+d}: {left_out}")
         if not taught:
             found += [DefectRound(defect.label, 0, 0, 0, ()) for defect in own]
-            progress.warn(f"Nothing of charge state {charge:+d} has been collected: it waits for a later round.")
+            nothing = "Nothing that can be learned from" if collected else "Nothing"
+            progress.warn(f"{nothing} of charge state {charge:+d} has been collected: it waits for a later round.")
             continue
         models[charge] = _tuned(campaign, before.get(charge, ""), taught, number, charge, len(own), progress)
         surrogate = load_learned(campaign, models[charge])

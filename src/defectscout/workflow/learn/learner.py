@@ -19,7 +19,7 @@ from defectscout.surrogates.registry import load_surrogate
 from defectscout.workflow.campaign import LEARNING_FOLDER, Campaign
 from defectscout.workflow.campaign_frames import labelled
 from defectscout.workflow.learn.rounds import LearnRecord, frames_of, read_records, tasks_of
-from defectscout.workflow.learn.tuning import learnable, tune
+from defectscout.workflow.learn.tuning import learnable, not_learned_from, tune
 from defectscout.workflow.store_entry import FRAMES
 
 SNAPSHOTS: Final = 2
@@ -114,11 +114,8 @@ def tuned_surrogate(learner: Learner, record: LearnRecord, name: str, seed: int)
     settings = campaign.settings.learn.tuning
     answered = _frames(learner)
     frames = learnable(answered, settings)
-    if len(frames) < len(answered):
-        learner.progress.message(
-            f"{learner.defect.label}: {len(answered) - len(frames)} of {len(answered)} frames are not learned from: "
-            f"forces above {settings.max_force:g} eV/Å (learn.tuning.max_force)"
-        )
+    if left_out := not_learned_from(answered, settings):
+        learner.progress.message(f"{learner.defect.label}: {left_out}")
     if not frames:
         return ""
     folder = campaign.folder / LEARNING_FOLDER / learner.defect.label / name

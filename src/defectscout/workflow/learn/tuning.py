@@ -98,6 +98,17 @@ def learnable(frames: Sequence[LabelledFrame], settings: TuningSettings) -> list
     return [frame for frame in frames if frame.prediction.fmax <= settings.max_force]
 
 
+def not_learned_from(frames: Sequence[LabelledFrame], settings: TuningSettings) -> str:
+    """How many frames `learnable` leaves out, and why; empty if none."""
+    left_out = len(frames) - len(learnable(frames, settings))
+    if not left_out:
+        return ""
+    return (
+        f"{left_out} of {len(frames)} frames are not learned from: forces above {settings.max_force:g} eV/Å "
+        "(learn.tuning.max_force)"
+    )
+
+
 def frames_digest(frames: Sequence[LabelledFrame]) -> str:
     """Hash of configurations, energies and forces, in their order."""
     digest = hashlib.sha256()
