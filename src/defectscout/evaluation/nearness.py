@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import spglib
 from ase import Atoms
 
 from defectscout.core.defect import Defect
 from defectscout.core.frames import FloatArray
-from defectscout.evaluation.placing import SYMPREC, assigned
+from defectscout.evaluation.placing import assigned
 from defectscout.minima.alignment import aligned_positions, site_distances
+from defectscout.minima.symmetry import HOST_SYMPREC, space_group_operations
 
 SITE_RADIUS: Final = 5.0
 """Å around the site within which atoms are compared: the cutoff of the fingerprints."""
@@ -46,15 +46,12 @@ class SiteOperations:
 
 def site_operations(defect: Defect) -> SiteOperations:
     """The operations of the pristine supercell that keep the site; at least the identity."""
-    cell = (defect.bulk.cell[:], defect.bulk.get_scaled_positions(), defect.bulk.numbers)
-    found = spglib.get_symmetry(cell, symprec=SYMPREC)
     kept = [np.eye(3)]
-    if found is not None:
-        for rotation, translation in zip(found["rotations"], found["translations"], strict=True):
-            moved = rotation @ defect.site + translation - defect.site
-            moved -= np.round(moved)
-            if np.linalg.norm(moved @ defect.bulk.cell.array) < 2 * SYMPREC and not np.array_equal(rotation, kept[0]):
-                kept.append(np.asarray(rotation, dtype=float))
+    for rotation, translation in zip(*space_group_operations(defect.bulk), strict=True):
+        moved = rotation @ defect.site + translation - defect.site
+        moved -= np.round(moved)
+        if np.linalg.norm(moved @ defect.bulk.cell.array) < 2 * HOST_SYMPREC and not np.array_equal(rotation, kept[0]):
+            kept.append(rotation)
     return SiteOperations(np.array(kept))
 
 

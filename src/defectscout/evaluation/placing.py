@@ -16,15 +16,13 @@ from scipy.optimize import linear_sum_assignment
 
 from defectscout.core.errors import SamplingError
 from defectscout.core.frames import FloatArray
+from defectscout.minima.symmetry import HOST_SYMPREC, space_group_operations
 
 LENGTH_TOLERANCE: Final = 0.02
 """Å, of a lattice parameter: frames with another cell have energies that cannot be compared."""
 
 ANGLE_TOLERANCE: Final = 0.1
 """Degrees, likewise."""
-
-SYMPREC: Final = 0.05
-"""Å, of the pristine supercell's symmetry: sites of bulk frames and those found by a vote are that good."""
 
 _REACH: Final = 1.5  # Å; an atom farther from its place counts as this far away
 _ON_SITES: Final = 0.7
@@ -145,22 +143,15 @@ def equivalent_sites(pristine: Atoms, site: FloatArray) -> tuple[Motion, ...]:
     Returns:
         The identity first, then translations, then the others.
     """
-    cell = (pristine.cell[:], pristine.get_scaled_positions(), pristine.numbers)
-    found = spglib.get_symmetry(cell, symprec=SYMPREC)
     identity = Motion(np.eye(3), np.zeros(3))
-    if found is None:
-        return (identity,)
-    operations = [
-        Motion(rotation.astype(float), np.asarray(translation, dtype=float))
-        for rotation, translation in zip(found["rotations"], found["translations"], strict=True)
-    ]
+    operations = [Motion(*operation) for operation in zip(*space_group_operations(pristine), strict=True)]
     operations.sort(key=lambda motion: not np.array_equal(motion.rotation, identity.rotation))
     kept = [identity]
     images = [site]
     for motion in operations:
         image = np.linalg.solve(motion.rotation, site - motion.shift)
         apart = np.array(images) - image
-        if np.linalg.norm((apart - np.round(apart)) @ pristine.cell.array, axis=1).min() > 2 * SYMPREC:
+        if np.linalg.norm((apart - np.round(apart)) @ pristine.cell.array, axis=1).min() > 2 * HOST_SYMPREC:
             kept.append(motion)
             images.append(np.asarray(image, dtype=float))
     return tuple(kept)

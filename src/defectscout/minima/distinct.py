@@ -12,10 +12,10 @@ from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import FloatArray, Frame, Relaxation, RelaxationState
 from defectscout.minima.bonds import new_bonds
 from defectscout.minima.cluster import cluster
-from defectscout.minima.fingerprint import MAX_DISTANCE, cosine_distances, site_fingerprints
+from defectscout.minima.fingerprint import MAX_DISTANCE
 from defectscout.minima.lattice import fell_apart
+from defectscout.minima.places import Located, located, place_distances
 from defectscout.minima.settings import MinimaSettings
-from defectscout.minima.site import track_site
 from defectscout.minima.symmetry import site_symmetry
 
 
@@ -44,8 +44,8 @@ class DistinctMinima:
 def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: MinimaSettings) -> DistinctMinima:
     """Tell the minima of one defect on one surface apart.
 
-    Two structures are one minimum if the fingerprints of the defect site lie within
-    `settings.threshold` and the energies within `settings.energy_tolerance`
+    Two structures are one minimum if the fingerprints of the defect site, or of places equivalent to it
+    (`places.place_distances`), lie within `settings.threshold` and the energies within `settings.energy_tolerance`
     (`cluster.cluster` says what holds for more than two). Relaxations that
     reached their step limit take part and are marked. The result does not depend on the
     order of `relaxed`, up to the order of `flagged`.
@@ -70,9 +70,8 @@ def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: Min
             flagged.append(Flagged(relaxation.label, reason))
         else:
             usable.append((relaxation, relaxation.final))
-    structures = [frame.atoms for _, frame in usable]
-    centres = [track_site(defect, atoms) for atoms in structures]
-    groups = group_structures(structures, centres, [frame.prediction.energy for _, frame in usable], settings)
+    structures = located(defect, [frame.atoms for _, frame in usable], settings)
+    groups = group_structures(structures, [frame.prediction.energy for _, frame in usable], settings)
     minima = [_minimum(defect, [usable[i] for i in group], settings) for group in groups]
     return DistinctMinima(
         minima=tuple(sorted(minima, key=lambda minimum: (minimum.energy, minimum.representative))),
@@ -81,7 +80,7 @@ def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: Min
 
 
 def group_structures(
-    structures: Sequence[Atoms], centres: Sequence[FloatArray], energies: Sequence[float], settings: MinimaSettings
+    structures: Sequence[Located], energies: Sequence[float], settings: MinimaSettings
 ) -> tuple[tuple[int, ...], ...]:
     """Indices of the structures of each minimum, by fingerprint and energy; see `distinct_minima`.
 
@@ -89,24 +88,22 @@ def group_structures(
 
     Args:
         structures: relaxed structures of one defect on one surface.
-        centres: the defect site in each, shape (3,), Å.
         energies: their energies, eV.
         settings: fingerprint, threshold, energy tolerance.
     """
-    distances = cosine_distances(site_fingerprints(structures, centres, settings))
+    distances = place_distances(structures, settings)
     values = np.array(energies, dtype=float)
     apart = np.abs(values[:, None] - values[None, :]) > settings.energy_tolerance
     return cluster(np.where(apart, MAX_DISTANCE, distances), settings.threshold)
 
 
 def fingerprint_distances(defect: Defect, structures: Sequence[Atoms], settings: MinimaSettings) -> FloatArray:
-    """Cosine distances between the fingerprints of the defect site, shape (n, n).
+    """Cosine distances between the fingerprints of the defect site, shape (n, n); see `places.place_distances`.
 
     Raises:
         SamplingError: a structure that is not of this defect.
     """
-    centres = [track_site(defect, atoms) for atoms in structures]
-    return cosine_distances(site_fingerprints(structures, centres, settings))
+    return place_distances(located(defect, structures, settings), settings)
 
 
 def _reason_to_flag(defect: Defect, relaxation: Relaxation, settings: MinimaSettings) -> str:

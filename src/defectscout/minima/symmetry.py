@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import spglib
 from ase import Atoms
 
 from defectscout.core.errors import CalculationError
+from defectscout.core.frames import FloatArray
 
 SCHOENFLIES = {
     "1": "C1", "-1": "Ci", "2": "C2", "m": "Cs", "2/m": "C2h", "222": "D2", "mm2": "C2v", "mmm": "D2h",
@@ -17,6 +19,22 @@ SCHOENFLIES = {
 """Schoenflies symbol of each crystallographic point group in spglib's (Hermann–Mauguin) notation."""
 
 SMALLEST_SYMPREC = 1e-3
+
+HOST_SYMPREC = 0.05
+"""Å. How far the atoms of a pristine supercell may be from their symmetric places: hosts come relaxed by any method."""
+
+
+def space_group_operations(pristine: Atoms) -> tuple[FloatArray, FloatArray]:
+    """Operations of a pristine supercell's space group, on columns of fractional coordinates.
+
+    Returns:
+        Rotations, shape (n, 3, 3), and translations, shape (n, 3); the identity alone where spglib finds nothing.
+    """
+    cell = (pristine.cell[:], pristine.get_scaled_positions(), pristine.numbers)
+    found = spglib.get_symmetry(cell, symprec=HOST_SYMPREC)
+    if found is None:
+        return np.eye(3)[None], np.zeros((1, 3))
+    return np.asarray(found["rotations"], dtype=float), np.asarray(found["translations"], dtype=float)
 
 
 def site_symmetry(atoms: Atoms, symprec: float) -> str:

@@ -7,11 +7,16 @@ from typing import Final
 
 from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.trust import sentences
+from defectscout.workflow.compare import GROUND_STATE_TOLERANCE
 from defectscout.workflow.overview import DefectOverview
 from defectscout.workflow.results import DefectResult, RankedMinimum
 
 NO_NEW_BONDS: Final = "none near"
 """Only bonds near the site are looked for (`minima.bonds.NEAR_SITE`); the answer does not speak of others."""
+
+
+MOST_SIBLINGS: Final = 4
+"""Defects that are named one by one."""
 
 
 def rank_text(rank: int) -> str:
@@ -66,10 +71,34 @@ def funnel_lines(item: DefectResult) -> list[str]:
             f"Against the reference-only search ({funnel.reference_only_calls} force calls): "
             f"{funnel.calls_saved} saved, {funnel.share_saved:.0%}"
         )
+    lines += siblings_lines(item)
     if item.agreement is not None:
         lines.append(agreement_line(item.agreement))
     if item.trust is not None:
         lines += sentences(item.trust)
+    return lines
+
+
+def siblings_lines(item: DefectResult) -> list[str]:
+    """How the ground state compares with those of defects of the same atoms and charge that were made elsewhere."""
+    if not item.siblings:
+        return []
+    lines = []
+    if same := [one.label for one in item.siblings if one.is_same]:
+        which = listed(same) if len(same) <= MOST_SIBLINGS else f"{len(same)} other defects"
+        lines.append(
+            f"{which}, of the same atoms and charge, {'have' if len(same) > 1 else 'has'} the same ground state."
+        )
+    lowest = item.siblings[0]
+    apart = [one for one in item.siblings if not one.is_same]
+    if lowest.above < -GROUND_STATE_TOLERANCE:
+        lines.append(f"{lowest.label}, of the same atoms and charge, has a ground state {-lowest.above:.2f} eV lower.")
+    elif apart and apart[0].above <= GROUND_STATE_TOLERANCE:
+        about = f"{1000 * apart[0].above:+.0f} meV"
+        lines.append(f"{apart[0].label}, of the same atoms and charge, has another ground state as low ({about}).")
+    elif apart:
+        near = f"next is {apart[0].label}, {apart[0].above:+.2f} eV"
+        lines.append(f"No defect of the same atoms and charge has a lower ground state; {near}.")
     return lines
 
 

@@ -23,6 +23,7 @@ from defectscout.workflow.learn.judging import judged
 from defectscout.workflow.learn.rounds import calls_of, read_records, tasks_of
 from defectscout.workflow.record import CHECK, REFERENCE, Task
 from defectscout.workflow.results import DefectResult, RankedMinimum, SearchResult
+from defectscout.workflow.siblings import with_siblings
 from defectscout.workflow.stages.candidates import Candidate, DefectCandidates, read_candidates
 from defectscout.workflow.stages.host import HostReport
 from defectscout.workflow.stages.reference import electronic_states, referenced
@@ -79,7 +80,7 @@ def answer(
         bulk=AseAtomsAdaptor.get_atoms(host.supercell, msonable=False),
         surrogate=info.name if info is not None else "",
         reference=campaign.settings.reference.name,
-        defects=results,
+        defects=with_siblings(results, campaign.settings.minima),
         trained_on=info.trained_on if info is not None else None,
         lattice_scale=info.lattice_scale if info is not None else 1.0,
     )

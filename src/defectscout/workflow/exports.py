@@ -84,6 +84,10 @@ def _defect_summary(result: DefectResult) -> dict[str, Any]:
         },
         "agreement": asdict(result.agreement) if result.agreement is not None else None,
         "learning": asdict(result.trust) if result.trust is not None else None,
+        "same_atoms_and_charge": [
+            {"defect": one.label, "ground_state_above_eV": one.above, "same_structure": one.is_same}
+            for one in result.siblings
+        ],
         "confidence": {"level": result.confidence.level, "reasons": list(result.confidence.reasons)},
     }
 

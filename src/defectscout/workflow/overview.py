@@ -31,6 +31,7 @@ from defectscout.workflow.record import ASK, CHECK, HOST, REFERENCE, SCOUT, Reco
 from defectscout.workflow.results import DefectResult, RankedMinimum
 from defectscout.workflow.serial import defects_from_json, host_from_json
 from defectscout.workflow.settings import SearchSettings
+from defectscout.workflow.siblings import with_siblings
 from defectscout.workflow.stages.candidates import DefectCandidates, read_candidates
 from defectscout.workflow.stages.host import HostReport, stored_report
 from defectscout.workflow.stages.reference import electronic_states, reference_info
@@ -226,21 +227,21 @@ def _read(folder: Path, baseline_calls: Mapping[str, int]) -> Overview:
     records = read_records(campaign)
     candidates = _candidates(campaign, defects, records)
     agreements = stored_agreements(campaign)
-    overviews = {
-        defect.label: _defect_overview(
+    results = {
+        defect.label: defect_result(
             campaign,
-            records.get(defect.label),
-            defect_result(
-                campaign,
-                defect,
-                candidates.get(defect.label, DefectCandidates()),
-                states.get(defect.label),
-                agreements.get(defect.label),
-                baseline_calls.get(defect.label),
-                report,
-            ),
+            defect,
+            candidates.get(defect.label, DefectCandidates()),
+            states.get(defect.label),
+            agreements.get(defect.label),
+            baseline_calls.get(defect.label),
+            report,
         )
         for defect in defects
+    }
+    overviews = {
+        label: _defect_overview(campaign, records.get(label), result)
+        for label, result in with_siblings(results, settings.minima).items()
     }
     supercell = host_from_json(stored_host).supercell
     return Overview(

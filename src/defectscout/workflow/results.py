@@ -49,6 +49,21 @@ class RankedMinimum:
     surrogate_energy: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """A defect of the same atoms and charge that was made at another site, such as an interstitial.
+
+    Attributes:
+        label: of that defect.
+        above: energy of its ground state above that of this defect, eV; negative if it is lower.
+        is_same: whether the two ground states are one structure, at places that the host's symmetry makes equivalent.
+    """
+
+    label: str
+    above: float
+    is_same: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DefectResult:
     """The answer for one defect.
@@ -66,6 +81,8 @@ class DefectResult:
         confidence: how sure the ground state is, and why.
         state: charge and spin of the reference calculation; None without a reference.
         trust: how far the learning loop has come, and how right its surrogate was; None if there was none.
+        siblings: the other defects of the search with the same atoms and charge that have a ground state, the lowest
+            first; their sites differ, but an atom that moves may make one of the other.
     """
 
     defect: Defect
@@ -78,6 +95,7 @@ class DefectResult:
     confidence: Confidence
     state: ElectronicState | None
     trust: Trust | None = None
+    siblings: tuple[Sibling, ...] = ()
 
     @property
     def ground_state(self) -> RankedMinimum:
