@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from defectscout.core.defect import Defect
 from defectscout.core.errors import CalculationError
-from defectscout.minima.distinct import fingerprint_distances
 from defectscout.minima.fingerprint import cosine_distances, site_fingerprints
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.site import track_site
 from minima.vacancy_cases import (

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from defectscout.minima.distinct import distinct_minima, fingerprint_distances
+from defectscout.minima.distinct import distinct_minima
 from defectscout.minima.fingerprint import cosine_distances, site_fingerprints
-from defectscout.minima.places import equivalent_places, located, nearest_distances, place_distances
+from defectscout.minima.places import CAUTION, distances_under_operations, equivalent_places, fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.site import track_site
 from defectscout.minima.symmetry import space_group_operations
@@ -21,7 +21,7 @@ from minima.vacancy_cases import CUBIC, FCC, A, breathing, dimer, relaxation, va
 SETTINGS = MinimaSettings()
 DEFECT = vacancy(CUBIC)
 ROTATIONS, TRANSLATIONS = space_group_operations(DEFECT.bulk)
-HERE = equivalent_places(DEFECT.bulk, DEFECT.site, DEFECT.site, SETTINGS.cutoff)
+PLACES = equivalent_places(DEFECT.bulk, DEFECT.site, SETTINGS.cutoff)
 
 
 def moved(atoms: Atoms, operation: int) -> Atoms:
@@ -51,7 +51,7 @@ HOPS = [k for k in range(len(ROTATIONS)) if 0.1 < hop(k) <= SETTINGS.cutoff]
 @given(operation=st.sampled_from(HOPS), seed=st.integers(0, 99))
 def test_an_operation_of_the_host_makes_no_new_minimum(operation: int, seed: int) -> None:
     relaxed = dimer(DEFECT)
-    relaxed.positions += np.random.default_rng(seed).normal(scale=0.05, size=relaxed.positions.shape)
+    relaxed.positions += np.random.default_rng(seed).normal(scale=0.02, size=relaxed.positions.shape)
     image = moved(relaxed, operation)
     # What is left is the host's drift, which is known as well as the atoms far from the site are in place.
     assert fingerprint_distances(DEFECT, [relaxed, image], SETTINGS).max() < 0.1 * SETTINGS.threshold
@@ -71,38 +71,51 @@ def test_other_reconstructions_elsewhere_stay_apart(operation: int) -> None:
     assert sorted(sorted(minimum.members) for minimum in found) == [["0", "3"], ["1", "4"], ["2", "5"]]
 
 
-def test_both_have_to_see_the_other() -> None:
-    """From a place that the defect has left the host looks much the same, whatever it has become elsewhere."""
+def test_all_views_have_to_agree() -> None:
+    """From a place that both have left the host looks much the same, whatever they have become elsewhere."""
     far = max(HOPS, key=hop)
-    structures = located(DEFECT, [moved(DEFECT.atoms, far), moved(dimer(DEFECT), far)], SETTINGS)
-    one_way = nearest_distances(structures, structures, SETTINGS)
-    distances = place_distances(structures, SETTINGS)
-    np.testing.assert_array_equal(distances, np.maximum(one_way, one_way.T))
-    assert np.diag(distances).tolist() == [0.0, 0.0]
-    assert distances[0, 1] > SETTINGS.threshold
+    structures = [moved(DEFECT.atoms, far), moved(dimer(DEFECT, length=4.0), far)]
+    sites = [track_site(DEFECT, atoms) for atoms in structures]
+    here = cosine_distances(site_fingerprints(structures, sites, SETTINGS))
+    under = distances_under_operations(PLACES, structures, sites, SETTINGS)
+    assert under[0, 1] > 2 * here[0, 1]
+    assert np.diag(under) == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_array_equal(under, under.T)
+    np.testing.assert_allclose(
+        fingerprint_distances(DEFECT, structures, SETTINGS), np.minimum(here, CAUTION * under), atol=1e-12
+    )
 
 
 def test_places_of_a_zincblende_vacancy() -> None:
-    lengths = np.linalg.norm(HERE, axis=1)
+    lengths = np.linalg.norm(PLACES.vectors, axis=1)
     np.testing.assert_allclose(lengths, [0.0, *[A / np.sqrt(2)] * 12], atol=1e-9)
+    assert len(PLACES.exchanges) == 13 * 24  # to each place by each operation of the site's group, Td
     other = vacancy(FCC)  # another supercell, the same places
-    again = equivalent_places(other.bulk, other.site, other.site, SETTINGS.cutoff)
-    np.testing.assert_allclose(np.linalg.norm(again, axis=1), lengths, atol=1e-9)
+    again = equivalent_places(other.bulk, other.site, SETTINGS.cutoff)
+    np.testing.assert_allclose(np.linalg.norm(again.vectors, axis=1), lengths, atol=1e-9)
 
 
-def test_places_from_elsewhere() -> None:
-    """Around another site lie the places equivalent to the first, not that site's own."""
-    anion = DEFECT.bulk.get_scaled_positions()[DEFECT.bulk.symbols == "Te"][0]
-    vectors = equivalent_places(DEFECT.bulk, DEFECT.site, anion, 0.9 * A)
-    expected = [A * np.sqrt(3) / 4] * 4 + [A * np.sqrt(11) / 4] * 12
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), expected, atol=1e-9)
+def test_operations_exchange_places() -> None:
+    """Distances between places stay as they are."""
+    cell = DEFECT.bulk.cell
+
+    def apart(indices: np.ndarray) -> np.ndarray:
+        vectors = PLACES.vectors[indices]
+        return find_mic((vectors[:, None] - vectors[None]).reshape(-1, 3), cell, pbc=True)[1]
+
+    for first, second in PLACES.exchanges:
+        assert first[0] == 0
+        assert len(set(second.tolist())) == len(second)
+        np.testing.assert_allclose(apart(first), apart(second), atol=1e-9)
 
 
 def test_without_symmetry_there_is_no_other_place() -> None:
     rattled = DEFECT.bulk.copy()
     rattled.rattle(0.2, seed=1)
-    assert equivalent_places(rattled, DEFECT.site, DEFECT.site, 20.0).tolist() == [[0.0, 0.0, 0.0]]
+    places = equivalent_places(rattled, DEFECT.site, 20.0)
+    assert places.vectors.tolist() == [[0.0, 0.0, 0.0]]
+    assert len(places.exchanges) == 1
 
 
 def test_nothing_to_compare() -> None:
-    assert place_distances([], SETTINGS).shape == (0, 0)
+    assert fingerprint_distances(DEFECT, [], SETTINGS).shape == (0, 0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from defectscout.core.defect import Minimum
 from defectscout.core.errors import UnknownMethodError
 from defectscout.core.frames import Frame, Prediction
-from defectscout.minima.distinct import fingerprint_distances
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.settings import LearnSettings

@@ -20,7 +20,7 @@ from defectscout.analysis.lowerings import lowerings
 from defectscout.analysis.motifs import motif_of
 from defectscout.core.errors import NothingFoundError
 from defectscout.minima.distinct import group_structures
-from defectscout.minima.places import located
+from defectscout.minima.site import track_site
 from defectscout.workflow.alloys.overview import AlloyOverview
 from defectscout.workflow.alloys.study import SearchedSite, StudiedSupercell
 from defectscout.workflow.compare import GROUND_STATE_TOLERANCE
@@ -334,10 +334,8 @@ def _verdict(difference: float, overview: Overview, fine: DefectOverview, coarse
         return Verdict.MISSED
     minima = [item.result.ground_state.minimum for item in (fine, coarse)]
     groups = group_structures(
-        [
-            located(item.defect, [minimum.atoms], overview.settings.minima)[0]
-            for item, minimum in zip((fine, coarse), minima, strict=True)
-        ],
+        [minimum.atoms for minimum in minima],
+        [track_site(item.defect, minimum.atoms) for item, minimum in zip((fine, coarse), minima, strict=True)],
         [minimum.energy for minimum in minima],
         overview.settings.minima,
     )

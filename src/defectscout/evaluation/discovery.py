@@ -25,8 +25,9 @@ from defectscout.core.frames import FloatArray, RelaxationState
 from defectscout.core.settings import Settings
 from defectscout.evaluation.reference_searches import ReferenceSearch
 from defectscout.minima.distinct import distinct_minima
-from defectscout.minima.places import located, place_distances
+from defectscout.minima.fingerprint import cosine_distances, site_fingerprints
 from defectscout.minima.settings import MinimaSettings
+from defectscout.minima.site import track_site
 
 Found = Literal["beaten", "yes", "no"]
 
@@ -273,11 +274,10 @@ def _match(
     known = reference.minima
     if not search.minima:
         return [None] * len(known), [float("nan")] * len(known)
-    structures = [
-        *located(reference.defect, [item.atoms for item in known], minima),
-        *located(search.defect, [item.atoms for item in search.minima], minima),
-    ]
-    distances = place_distances(structures, minima)[: len(known), len(known) :]
+    structures = [*(item.atoms for item in known), *(item.atoms for item in search.minima)]
+    centres = [track_site(reference.defect, item.atoms) for item in known]
+    centres += [track_site(search.defect, item.atoms) for item in search.minima]
+    distances = cosine_distances(site_fingerprints(structures, centres, minima))[: len(known), len(known) :]
     apart = np.abs(np.array([item.energy for item in known])[:, None] - np.array(energies)[None, :])
     allowed = (distances <= settings.threshold) & (apart <= settings.energy_tolerance)
     # One more pair that is not allowed costs more than all that are allowed together.

@@ -28,7 +28,8 @@ from defectscout.evaluation.reference_searches import ReferenceSearch
 from defectscout.learning.frames import DefectId
 from defectscout.minima.alignment import aligned_positions, site_distances
 from defectscout.minima.bonds import NEAR_SITE, NONMETALS, bond_limit, new_nonmetal_bonds
-from defectscout.minima.distinct import Flagged, distinct_minima, fingerprint_distances
+from defectscout.minima.distinct import Flagged, distinct_minima
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.batch import relax_batch
 from defectscout.relaxation.records import Start

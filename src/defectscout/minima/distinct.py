@@ -12,9 +12,9 @@ from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import FloatArray, Frame, Relaxation, RelaxationState
 from defectscout.minima.bonds import new_bonds
 from defectscout.minima.cluster import cluster
-from defectscout.minima.fingerprint import MAX_DISTANCE
+from defectscout.minima.fingerprint import MAX_DISTANCE, cosine_distances, site_fingerprints
 from defectscout.minima.lattice import fell_apart
-from defectscout.minima.places import Located, located, place_distances
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.symmetry import site_symmetry
 
@@ -44,8 +44,9 @@ class DistinctMinima:
 def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: MinimaSettings) -> DistinctMinima:
     """Tell the minima of one defect on one surface apart.
 
-    Two structures are one minimum if the fingerprints of the defect site, or of places equivalent to it
-    (`places.place_distances`), lie within `settings.threshold` and the energies within `settings.energy_tolerance`
+    Two structures are one minimum if the fingerprints of the defect site, or under an operation of
+    the host those of places equivalent to it (`places.fingerprint_distances`), lie within
+    `settings.threshold` and the energies within `settings.energy_tolerance`
     (`cluster.cluster` says what holds for more than two). Relaxations that
     reached their step limit take part and are marked. The result does not depend on the
     order of `relaxed`, up to the order of `flagged`.
@@ -70,8 +71,8 @@ def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: Min
             flagged.append(Flagged(relaxation.label, reason))
         else:
             usable.append((relaxation, relaxation.final))
-    structures = located(defect, [frame.atoms for _, frame in usable], settings)
-    groups = group_structures(structures, [frame.prediction.energy for _, frame in usable], settings)
+    distances = fingerprint_distances(defect, [frame.atoms for _, frame in usable], settings)
+    groups = _groups(distances, [frame.prediction.energy for _, frame in usable], settings)
     minima = [_minimum(defect, [usable[i] for i in group], settings) for group in groups]
     return DistinctMinima(
         minima=tuple(sorted(minima, key=lambda minimum: (minimum.energy, minimum.representative))),
@@ -80,30 +81,25 @@ def distinct_minima(defect: Defect, relaxed: Sequence[Relaxation], settings: Min
 
 
 def group_structures(
-    structures: Sequence[Located], energies: Sequence[float], settings: MinimaSettings
+    structures: Sequence[Atoms], centres: Sequence[FloatArray], energies: Sequence[float], settings: MinimaSettings
 ) -> tuple[tuple[int, ...], ...]:
-    """Indices of the structures of each minimum, by fingerprint and energy; see `distinct_minima`.
+    """Indices of the structures of each minimum, by the fingerprint of the site and by energy; see `distinct_minima`.
 
     The structures may have different orders of atoms and orientations: fingerprints do not see those.
 
     Args:
         structures: relaxed structures of one defect on one surface.
+        centres: the defect site in each, shape (3,), Å.
         energies: their energies, eV.
         settings: fingerprint, threshold, energy tolerance.
     """
-    distances = place_distances(structures, settings)
+    return _groups(cosine_distances(site_fingerprints(structures, centres, settings)), energies, settings)
+
+
+def _groups(distances: FloatArray, energies: Sequence[float], settings: MinimaSettings) -> tuple[tuple[int, ...], ...]:
     values = np.array(energies, dtype=float)
     apart = np.abs(values[:, None] - values[None, :]) > settings.energy_tolerance
     return cluster(np.where(apart, MAX_DISTANCE, distances), settings.threshold)
-
-
-def fingerprint_distances(defect: Defect, structures: Sequence[Atoms], settings: MinimaSettings) -> FloatArray:
-    """Cosine distances between the fingerprints of the defect site, shape (n, n); see `places.place_distances`.
-
-    Raises:
-        SamplingError: a structure that is not of this defect.
-    """
-    return place_distances(located(defect, structures, settings), settings)
 
 
 def _reason_to_flag(defect: Defect, relaxation: Relaxation, settings: MinimaSettings) -> str:

@@ -73,13 +73,8 @@ def cosine_distances(features: FloatArray) -> FloatArray:
     """1 − cos of the angle between each pair of fingerprints, shape (n, n); 0 for the same, at most 2."""
     if len(features) == 0:
         return np.zeros((0, 0))
-    distances = cross_distances(features, features)
-    return np.asarray(0.5 * (distances + distances.T), dtype=float)
-
-
-def cross_distances(first: FloatArray, second: FloatArray) -> FloatArray:
-    """1 − cos of the angle between each fingerprint of `first` and each of `second`, shape (n_first, n_second)."""
-    units, others = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     # |a − b|²/2 equals 1 − a·b for unit vectors, without losing the small distances to rounding.
-    distances = np.array([0.5 * ((others - row) ** 2).sum(axis=1) for row in units])
+    distances = np.array([0.5 * ((unit - row) ** 2).sum(axis=1) for row in unit])
+    distances = 0.5 * (distances + distances.T)
     return np.asarray(np.clip(distances, 0.0, MAX_DISTANCE), dtype=float)

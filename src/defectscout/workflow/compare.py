@@ -14,8 +14,8 @@ from defectscout.core.errors import CampaignError
 from defectscout.core.frames import FloatArray
 from defectscout.evaluation.discovery import CELL_TOLERANCE
 from defectscout.minima.distinct import distinct_minima, group_structures
-from defectscout.minima.places import located
 from defectscout.minima.settings import MinimaSettings
+from defectscout.minima.site import track_site
 from defectscout.workflow.answer import relaxed_tasks
 from defectscout.workflow.campaign import RECORD_NAME, Campaign, read_campaign
 from defectscout.workflow.learn.rounds import calls_of, tasks_of
@@ -185,7 +185,7 @@ class _Side:
         ended = [task.as_relaxation() for task in tasks if task.state.is_finished]
         self.label = defect.label
         self.minima = distinct_minima(defect, ended, settings).minima
-        self.located = located(defect, [minimum.atoms for minimum in self.minima], settings)
+        self.sites = [track_site(defect, minimum.atoms) for minimum in self.minima]
         self.calls = calls_of(tasks_of(campaign, defect.label))
         self.lowest = min((minimum.energy for minimum in self.minima), default=float("inf"))
 
@@ -193,7 +193,12 @@ class _Side:
 def _compare_defect(sides: tuple[_Side, _Side], settings: MinimaSettings) -> DefectComparison:
     first, second = sides
     minima = [*first.minima, *second.minima]
-    groups = group_structures([*first.located, *second.located], [minimum.energy for minimum in minima], settings)
+    groups = group_structures(
+        [minimum.atoms for minimum in minima],
+        [*first.sites, *second.sites],
+        [minimum.energy for minimum in minima],
+        settings,
+    )
     zero = min(first.lowest, second.lowest)
     boundary = len(first.minima)
     shared = [

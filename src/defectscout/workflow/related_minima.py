@@ -18,7 +18,7 @@ from defectscout.core.errors import SamplingError
 from defectscout.learning.dataset import Dataset
 from defectscout.learning.families import group_of, valence_class
 from defectscout.learning.frames import DefectId, IndexRow
-from defectscout.minima.distinct import fingerprint_distances
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.symmetry import is_symmetric
 from defectscout.relaxation.steppers import AT_REST

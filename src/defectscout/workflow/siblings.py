@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 from ase import Atoms
 
 from defectscout.core.defect import Defect
-from defectscout.minima.places import Located, equivalent_places, located, nearest_distances
+from defectscout.minima.alignment import drift
+from defectscout.minima.places import CAUTION, distances_under_operations, equivalent_places
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.results import DefectResult, Sibling
 
@@ -57,16 +57,13 @@ def _siblings(item: DefectResult, group: Sequence[DefectResult], settings: Minim
 
 
 def _is_same(one: tuple[Defect, Atoms], other: tuple[Defect, Atoms], settings: MinimaSettings) -> bool:
-    """Whether each sees from where it was made what the other sees from a place equivalent to that."""
-    return max(_seen(one, other, settings), _seen(other, one, settings)) <= settings.threshold
-
-
-def _seen(one: tuple[Defect, Atoms], other: tuple[Defect, Atoms], settings: MinimaSettings) -> float:
-    (defect, atoms), (elsewhere, relaxed) = one, other
-    places = equivalent_places(defect.bulk, defect.site, elsewhere.site, settings.cutoff)
-    if len(places) == 0:
-        return float("inf")
-    (own,) = located(defect, [atoms], settings)
-    (there,) = located(elsewhere, [relaxed], settings)
-    distances = nearest_distances([own], [Located(relaxed, there.centre, places)], settings)
-    return float(np.min(distances))
+    """Whether an operation of the host brings one structure onto the other, seen from the sites of both defects."""
+    drifts = [drift(defect, atoms) for defect, atoms in (one, other)]
+    structures = [atoms for _, atoms in (one, other)]
+    for defect, _ in (one, other):
+        places = equivalent_places(defect.bulk, defect.site, settings.cutoff)
+        site = defect.bulk.cell.cartesian_positions(defect.site)
+        apart = distances_under_operations(places, structures, [site + moved for moved in drifts], settings)[0, 1]
+        if CAUTION * apart > settings.threshold:
+            return False
+    return True

@@ -10,7 +10,8 @@ from ase import Atoms
 
 from defectscout.core.defect import Defect, Minimum, SamplingStructure
 from defectscout.core.frames import FloatArray, Frame, Relaxation, RelaxationState
-from defectscout.minima.distinct import distinct_minima, fingerprint_distances
+from defectscout.minima.distinct import distinct_minima
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.batch import relax_batch
 from defectscout.relaxation.records import Checkpoint, Start

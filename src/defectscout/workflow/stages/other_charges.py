@@ -22,7 +22,8 @@ from defectscout.core.defect import Defect, Minimum
 from defectscout.core.errors import SamplingError
 from defectscout.core.frames import Relaxation, RelaxationState
 from defectscout.core.progress import Progress
-from defectscout.minima.distinct import distinct_minima, fingerprint_distances
+from defectscout.minima.distinct import distinct_minima
+from defectscout.minima.places import fingerprint_distances
 from defectscout.relaxation.steppers import Stepper
 from defectscout.sampling.labels import borrowed_label, folder_name
 from defectscout.workflow.campaign import Campaign

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from defectscout.core.frames import FloatArray, Frame
-from defectscout.minima.distinct import fingerprint_distances
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.strategies.situation import FAR_ABOVE, Situation

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from defectscout.minima.distinct import fingerprint_distances
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import PredictedMinimum, RoundView
 
