@@ -15,7 +15,7 @@ from conftest import model
 from defectscout.core.defect import Defect, DefectKind, Minimum
 from defectscout.core.frames import RelaxationState
 from defectscout.core.progress import SilentProgress
-from defectscout.evaluation.nearness import deviation, site_operations
+from defectscout.evaluation.nearness import SiteOperations, deviation, site_operations
 from defectscout.evaluation.reference_searches import FinishedSearches, ReferenceSearch, reference_searches
 from defectscout.evaluation.surrogate_minima import POINT_GROUP_ORDERS, judge_minima, match_minima
 from defectscout.learning.dataset import Dataset
@@ -28,7 +28,7 @@ from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.registry import load_surrogate
 from defectscout.surrogates.settings import SurrogateSettings
-from minima.vacancy_cases import CUBIC, PAIRS, breathing, dimer, vacancy
+from minima.vacancy_cases import CUBIC, PAIRS, breathing, dimer, under_operation, vacancy
 
 A = 5.74
 RELAXATION = RelaxationSettings(force=0.05, max_steps=300)
@@ -289,6 +289,18 @@ def test_deviation_is_blind_to_copies_and_drift_and_sees_displacements() -> None
     assert longer.largest == pytest.approx(0.1, abs=1e-6)
     assert longer.rmsd == pytest.approx(np.sqrt(2 * 0.1**2 / longer.n_atoms), abs=1e-6)
     assert 10 < longer.n_atoms < 40
+
+
+def test_deviation_is_blind_to_a_defect_that_has_moved() -> None:
+    defect = vacancy()
+    operations = site_operations(defect)
+    assert len(operations.moves) == 12 * 24
+    rotation, vector = operations.moves[40]
+    first, longer = dimer(defect), dimer(defect, length=2.95)
+    there = under_operation(defect, longer, rotation, defect.site + vector - rotation @ defect.site)
+    found = deviation(defect, operations, first, there)
+    assert found.largest == pytest.approx(deviation(defect, operations, first, longer).largest, abs=0.02)
+    assert deviation(defect, SiteOperations(operations.rotations, ()), first, there).rmsd > 0.2
 
 
 def test_deviation_is_symmetric_enough_to_be_a_distance() -> None:

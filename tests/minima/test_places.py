@@ -8,7 +8,6 @@ from ase import Atoms
 from ase.geometry import find_mic
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
 from defectscout.minima.distinct import distinct_minima
 from defectscout.minima.fingerprint import cosine_distances, site_fingerprints
@@ -16,7 +15,7 @@ from defectscout.minima.places import CAUTION, distances_under_operations, equiv
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.site import track_site
 from defectscout.minima.symmetry import space_group_operations
-from minima.vacancy_cases import CUBIC, FCC, A, breathing, dimer, relaxation, vacancy
+from minima.vacancy_cases import CUBIC, FCC, A, breathing, dimer, relaxation, under_operation, vacancy
 
 SETTINGS = MinimaSettings()
 DEFECT = vacancy(CUBIC)
@@ -25,17 +24,7 @@ PLACES = equivalent_places(DEFECT.bulk, DEFECT.site, SETTINGS.cutoff)
 
 
 def moved(atoms: Atoms, operation: int) -> Atoms:
-    """A structure under an operation of the host, in the defect's order: some atoms have changed places."""
-    scaled = atoms.get_scaled_positions() @ ROTATIONS[operation].T + TRANSLATIONS[operation]
-    positions = scaled @ atoms.cell.array
-    image = DEFECT.atoms.copy()
-    for number in np.unique(atoms.numbers):
-        mine = np.flatnonzero(atoms.numbers == number)
-        vectors = positions[mine][:, None] - DEFECT.atoms.positions[mine][None]
-        lengths = np.linalg.norm(find_mic(vectors.reshape(-1, 3), atoms.cell, pbc=True)[0], axis=1)
-        rows, columns = linear_sum_assignment(lengths.reshape(len(mine), -1) ** 2)
-        image.positions[mine[columns]] = positions[mine[rows]]
-    return image
+    return under_operation(DEFECT, atoms, ROTATIONS[operation], TRANSLATIONS[operation])
 
 
 def hop(operation: int) -> float:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, make_supercell
+from ase.geometry import find_mic
 from ase.io import read
+from scipy.optimize import linear_sum_assignment
 
 from defectscout.core.defect import Defect, DefectKind
 from defectscout.core.frames import Frame, Prediction, Relaxation, RelaxationState
@@ -63,6 +65,19 @@ def breathing(defect: Defect, amount: float = -0.1) -> Atoms:
     for index in neighbours(defect):
         atoms.positions[index] += amount * vectors[index]
     return atoms
+
+
+def under_operation(defect: Defect, atoms: Atoms, rotation: np.ndarray, translation: np.ndarray) -> Atoms:
+    """A structure under an operation of the host, in the defect's order: some atoms have changed places."""
+    positions = (atoms.get_scaled_positions() @ rotation.T + translation) @ atoms.cell.array
+    image = defect.atoms.copy()
+    for number in np.unique(atoms.numbers):
+        mine = np.flatnonzero(atoms.numbers == number)
+        vectors = positions[mine][:, None] - defect.atoms.positions[mine][None]
+        lengths = find_mic(vectors.reshape(-1, 3), atoms.cell, pbc=True)[1].reshape(len(mine), -1)
+        rows, columns = linear_sum_assignment(lengths**2)
+        image.positions[mine[columns]] = positions[mine[rows]]
+    return image
 
 
 PAIRS = tuple(itertools.combinations(range(4), 2))

@@ -10,7 +10,7 @@ from analysis.overviews import defect_overview
 from defectscout.core.defect import Defect, DefectKind
 from defectscout.minima.settings import MinimaSettings
 from defectscout.minima.symmetry import space_group_operations
-from defectscout.reporting.wording import siblings_lines
+from defectscout.reporting.wording import siblings_in_short, siblings_lines
 from defectscout.workflow.results import DefectResult
 from defectscout.workflow.siblings import with_siblings
 from minima.vacancy_cases import A, dimer, vacancy
@@ -65,6 +65,7 @@ def test_two_sites_of_one_interstitial(operation: int) -> None:
     assert (one.label, one.is_same, other.label, other.is_same) == ("Te_i_Td_Cd_0", True, "Te_i_Td_Te_0", True)
     assert (one.above, other.above) == pytest.approx((-0.001, 0.001))
     assert siblings_lines(first) == ["Te_i_Td_Cd_0, of the same atoms and charge, has the same ground state."]
+    assert siblings_in_short(first) == ["the same as that of Te_i_Td_Cd_0"]
 
 
 def test_another_structure_is_not_the_same() -> None:
@@ -79,6 +80,9 @@ def test_another_structure_is_not_the_same() -> None:
         ]
         assert [one.is_same for one in first.siblings] == [False]
         assert siblings_lines(first) == words
+        assert siblings_in_short(first) == (
+            ["Te_i_Td_Cd_0, of the same atoms, is 0.65 eV lower"] if "lower." in words[0] else []
+        )
 
 
 def test_the_same_structure_at_another_energy_is_not_the_same() -> None:

@@ -9,7 +9,7 @@ from defectscout.evaluation.agreement import Agreement
 from defectscout.evaluation.trust import sentences
 from defectscout.workflow.compare import GROUND_STATE_TOLERANCE
 from defectscout.workflow.overview import DefectOverview
-from defectscout.workflow.results import DefectResult, RankedMinimum
+from defectscout.workflow.results import DefectResult, RankedMinimum, Sibling
 
 NO_NEW_BONDS: Final = "none near"
 """Only bonds near the site are looked for (`minima.bonds.NEAR_SITE`); the answer does not speak of others."""
@@ -81,18 +81,13 @@ def funnel_lines(item: DefectResult) -> list[str]:
 
 def siblings_lines(item: DefectResult) -> list[str]:
     """How the ground state compares with those of defects of the same atoms and charge that were made elsewhere."""
-    if not item.siblings:
-        return []
     lines = []
-    if same := [one.label for one in item.siblings if one.is_same]:
-        which = listed(same) if len(same) <= MOST_SIBLINGS else f"{len(same)} other defects"
-        lines.append(
-            f"{which}, of the same atoms and charge, {'have' if len(same) > 1 else 'has'} the same ground state."
-        )
-    lowest = item.siblings[0]
+    if same := _same_as(item):
+        have = "have" if sum(one.is_same for one in item.siblings) > 1 else "has"
+        lines.append(f"{same}, of the same atoms and charge, {have} the same ground state.")
     apart = [one for one in item.siblings if not one.is_same]
-    if lowest.above < -GROUND_STATE_TOLERANCE:
-        lines.append(f"{lowest.label}, of the same atoms and charge, has a ground state {-lowest.above:.2f} eV lower.")
+    if lower := _lower_sibling(item):
+        lines.append(f"{lower.label}, of the same atoms and charge, has a ground state {-lower.above:.2f} eV lower.")
     elif apart and apart[0].above <= GROUND_STATE_TOLERANCE:
         about = f"{1000 * apart[0].above:+.0f} meV"
         lines.append(f"{apart[0].label}, of the same atoms and charge, has another ground state as low ({about}).")
@@ -100,6 +95,23 @@ def siblings_lines(item: DefectResult) -> list[str]:
         near = f"next is {apart[0].label}, {apart[0].above:+.2f} eV"
         lines.append(f"No defect of the same atoms and charge has a lower ground state; {near}.")
     return lines
+
+
+def siblings_in_short(item: DefectResult) -> list[str]:
+    """Likewise, in a few words each; nothing of those that lie higher."""
+    same, lower = _same_as(item), _lower_sibling(item)
+    words = [f"the same as that of {same}"] if same else []
+    return [*words, f"{lower.label}, of the same atoms, is {-lower.above:.2f} eV lower"] if lower else words
+
+
+def _same_as(item: DefectResult) -> str:
+    same = [one.label for one in item.siblings if one.is_same]
+    return listed(same) if len(same) <= MOST_SIBLINGS else f"{len(same)} other defects"
+
+
+def _lower_sibling(item: DefectResult) -> Sibling | None:
+    lowest = min(item.siblings, key=lambda one: one.above, default=None)
+    return lowest if lowest is not None and lowest.above < -GROUND_STATE_TOLERANCE else None
 
 
 def agreement_line(agreement: Agreement) -> str:

@@ -11,7 +11,15 @@ from defectscout.references.base import ElectronicState
 from defectscout.reporting.report.document import Answer, Plot, Section
 from defectscout.reporting.report.models import models
 from defectscout.reporting.table import Cell, Column, Table
-from defectscout.reporting.wording import count, funnel_lines, lengths_text, place_text, short_label, symmetry_text
+from defectscout.reporting.wording import (
+    count,
+    funnel_lines,
+    lengths_text,
+    place_text,
+    short_label,
+    siblings_in_short,
+    symmetry_text,
+)
 from defectscout.workflow.overview import DefectOverview, Overview
 from defectscout.workflow.record import SCOUT
 from defectscout.workflow.results import RankedMinimum
@@ -90,6 +98,7 @@ def sentence(overview: Overview, item: DefectOverview, names: Sequence[str]) -> 
         parts.append(f"new bonds {lengths_text(ground)}")
     if f"({symmetry})" not in name and symmetry != "C1":  # in an alloy there is no symmetry to lose
         parts.append(f"point group {symmetry}")
+    parts += siblings_in_short(item.result)
     parts.append(_lowering(ground))
     if not ground.minimum.converged:
         parts.append("its relaxation stopped at the step limit")
