@@ -51,7 +51,7 @@ def main() -> None:
             mean = {name: round(float(np.mean([row[name] for row in found])), 3) for name in names}
             frames_in_all = sum(row["frames"] for row in found)
             for row in [*found, {"defect": "mean", "frames": frames_in_all, **mean}]:
-                about = {"base": base.partition(":")[0], "lattice": lattice}
+                about = {"base": shown(base), "lattice": lattice}
                 rows.append(about | {"pressure_GPa": round(felt, 2), "scale": round(scale, 4)} | row)
                 print(rows[-1], flush=True)
         write(arguments.output, rows, KEY)
@@ -84,6 +84,12 @@ def judged(surrogate: Surrogate, chosen: Sequence[Atoms]) -> dict[str, Any]:
         "relative_energy_mae_eV": round(float(np.abs(errors).mean()), 3),
         "force_mae_meV_per_A": round(1000 * float(np.mean(forces)), 1),
     }
+
+
+def shown(base: str) -> str:
+    """A surrogate's name without where its weights lie on this machine."""
+    family, _, weights = base.partition(":")
+    return family if not weights or Path(weights).exists() else base
 
 
 if __name__ == "__main__":
