@@ -8,8 +8,8 @@ from ase import Atom, Atoms
 from ase.build import bulk
 
 from defectscout.core.defect import Defect, DefectKind
-from defectscout.minima.bonds import new_bonds, new_nonmetal_bonds
-from minima.vacancy_cases import CUBIC, dimer, neighbours, reference_search, vacancy, vectors_from_site
+from defectscout.minima.bonds import has_bond_unlike_host, new_bonds, new_nonmetal_bonds
+from minima.vacancy_cases import CUBIC, A, breathing, dimer, neighbours, reference_search, vacancy, vectors_from_site
 
 DEFECT = vacancy(CUBIC)
 
@@ -123,3 +123,18 @@ def test_bonds_of_real_minima(shared_data: Path, host: str) -> None:
     found = {end.label: [b.length for b in new_bonds(defect, end.final.atoms)] for end in ends}
     for label, lengths in EXPECTED[host].items():
         assert found[label] == pytest.approx(lengths, abs=0.011)
+
+
+def test_an_interstitial_may_be_made_with_bonds_that_the_host_has_not() -> None:
+    pristine = vacancy().bulk
+    beside = pristine.positions[pristine.symbols == "Te"][0] + [1.6, 1.6, 1.6]  # Å; 2.77 Å from that atom
+    site = np.linalg.solve(pristine.cell.array.T, beside)
+    atoms = pristine + Atoms("Te", positions=[beside])
+    defect = Defect("Te_i", 0, DefectKind.INTERSTITIAL, atoms, pristine, site, 4, "C3v", 2)
+    assert has_bond_unlike_host(defect, atoms)
+    assert new_bonds(defect, atoms) == ()
+    away = atoms.copy()
+    away.positions[-1] = pristine.positions[pristine.symbols == "Te"][0] + [0.5 * A, 0.0, 0.0]
+    assert not has_bond_unlike_host(defect, away)
+    assert not has_bond_unlike_host(vacancy(), breathing(vacancy(), 0.05))
+    assert has_bond_unlike_host(vacancy(), dimer(vacancy()))

@@ -50,7 +50,8 @@ class Evidence:
         n_minima: distinct minima on the final surface.
         n_reached_once: those of them that only one sampling structure led to.
         ground_state_reached_once: whether the ground state is one of those.
-        found_new_bond: whether any minimum on the final surface has a new short bond.
+        found_new_bond: whether any minimum on the final surface has a new short bond; of an interstitial, one that the
+            host has not, even if it was made with it.
         excess_charge: holes left by the defect (Defect.excess_charge).
         host_accepted_unstable: the host is unstable on the reference's surface and was accepted as it is.
         learned: what is known of a learning loop; None for other searches, whose surrogate stayed as it was.

@@ -78,6 +78,25 @@ def new_nonmetal_bonds(defect: Defect, atoms: Atoms) -> tuple[Bond, ...]:
     return tuple(bond for bond in new_bonds(defect, atoms) if NONMETALS.issuperset(bond.species))
 
 
+def has_bond_unlike_host(defect: Defect, atoms: Atoms) -> bool:
+    """Whether two non-metals near the site are bonded whose kinds are not bonded in the pristine supercell.
+
+    The atom of an interstitial may be made with such bonds; `new_bonds` has those only that the unperturbed structure
+    has not.
+
+    Raises:
+        SamplingError: `atoms` has other atoms, another order or another cell than the defect.
+    """
+    near = _distances_to(atoms, track_site(defect, atoms)) <= NEAR_SITE
+    usual = {_kind(defect.bulk.numbers, i, j) for i, j in _bonded_pairs(defect.bulk)}
+    return any(
+        (near[i] or near[j])
+        and NONMETALS.issuperset((atoms.symbols[i], atoms.symbols[j]))
+        and _kind(atoms.numbers, i, j) not in usual
+        for i, j in _bonded_pairs(atoms)
+    )
+
+
 def bond_limit(first: int, second: int) -> float:
     """Longest bond between two elements (atomic numbers), Å."""
     return float(BOND_FACTOR * (covalent_radii[first] + covalent_radii[second]))

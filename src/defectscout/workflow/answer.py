@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
-from defectscout.core.defect import UNPERTURBED, Defect, Host
+from defectscout.core.defect import UNPERTURBED, Defect, DefectKind, Host
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Frame, Relaxation, RelaxationState
 from defectscout.core.progress import Progress
 from defectscout.evaluation.agreement import Agreement, agreement
 from defectscout.evaluation.confidence import Evidence, assess
 from defectscout.evaluation.funnel import Funnel
+from defectscout.minima.bonds import has_bond_unlike_host
 from defectscout.minima.distinct import DistinctMinima, distinct_minima
 from defectscout.minima.symmetry import site_symmetry
 from defectscout.references.base import ElectronicState
@@ -148,7 +149,7 @@ def defect_result(
         n_minima=len(minima),
         n_reached_once=sum(len(item.sampled_by) == 1 for item in minima),
         ground_state_reached_once=bool(minima) and len(minima[0].sampled_by) == 1,
-        found_new_bond=any(item.minimum.new_bonds for item in minima),
+        found_new_bond=any(item.minimum.new_bonds for item in minima) or _is_bonded(defect, minima),
         excess_charge=defect.excess_charge,
         host_accepted_unstable=bool(report.unstable),
     )
@@ -198,6 +199,13 @@ def _lower_set_aside(found: DistinctMinima, ended: Sequence[Relaxation]) -> bool
 def _kept_unperturbed(item: RankedMinimum, symmetry: str) -> bool:
     """Whether a minimum may be a saddle point: nothing but a start on it, with symmetry to lose, led there."""
     return item.sampled_by == (UNPERTURBED,) and item.minimum.site_symmetry == symmetry != "C1"
+
+
+def _is_bonded(defect: Defect, minima: Sequence[RankedMinimum]) -> bool:
+    """Whether an interstitial has bonds that its host has not, be it that it was made with them."""
+    if defect.kind is not DefectKind.INTERSTITIAL:
+        return False
+    return any(has_bond_unlike_host(defect, item.minimum.atoms) for item in minima)
 
 
 def _rank(
