@@ -62,6 +62,30 @@ def answer(
     candidates = read_candidates(campaign)
     states = electronic_states(campaign.settings, defects)
     agreements = _agreements(campaign, defects, progress)
+    results = defect_results(campaign, defects, candidates, states, agreements, baseline_calls, report)
+    info = surrogate_info(campaign)
+    return SearchResult(
+        folder=campaign.folder,
+        host=report,
+        bulk=AseAtomsAdaptor.get_atoms(host.supercell, msonable=False),
+        surrogate=info.name if info is not None else "",
+        reference=campaign.settings.reference.name,
+        defects=results,
+        trained_on=info.trained_on if info is not None else None,
+        lattice_scale=info.lattice_scale if info is not None else 1.0,
+    )
+
+
+def defect_results(
+    campaign: Campaign,
+    defects: Sequence[Defect],
+    candidates: Mapping[str, DefectCandidates],
+    states: Mapping[str, ElectronicState],
+    agreements: Mapping[str, Agreement],
+    baseline_calls: Mapping[str, int],
+    report: HostReport,
+) -> dict[str, DefectResult]:
+    """What the record says of each defect, by its label, beside the others; see `defect_result`."""
     results = {
         defect.label: defect_result(
             campaign,
@@ -74,17 +98,7 @@ def answer(
         )
         for defect in defects
     }
-    info = surrogate_info(campaign)
-    return SearchResult(
-        folder=campaign.folder,
-        host=report,
-        bulk=AseAtomsAdaptor.get_atoms(host.supercell, msonable=False),
-        surrogate=info.name if info is not None else "",
-        reference=campaign.settings.reference.name,
-        defects=with_siblings(results, campaign.settings.minima),
-        trained_on=info.trained_on if info is not None else None,
-        lattice_scale=info.lattice_scale if info is not None else 1.0,
-    )
+    return with_siblings(results, campaign.settings.minima)
 
 
 def defect_result(

@@ -22,7 +22,7 @@ from defectscout.evaluation.confidence import Confidence
 from defectscout.learning.frame_sampling import spaced
 from defectscout.references.base import ElectronicState, ReferenceInfo
 from defectscout.surrogates.base import SurrogateInfo
-from defectscout.workflow.answer import defect_result, stored_agreements
+from defectscout.workflow.answer import defect_results, stored_agreements
 from defectscout.workflow.campaign import LOG_NAME, RECORD_NAME, Campaign, read_campaign
 from defectscout.workflow.discovery import log_seconds
 from defectscout.workflow.learn.candidates import candidates_of_loop
@@ -31,7 +31,6 @@ from defectscout.workflow.record import ASK, CHECK, HOST, REFERENCE, SCOUT, Reco
 from defectscout.workflow.results import DefectResult, RankedMinimum
 from defectscout.workflow.serial import defects_from_json, host_from_json
 from defectscout.workflow.settings import SearchSettings
-from defectscout.workflow.siblings import with_siblings
 from defectscout.workflow.stages.candidates import DefectCandidates, read_candidates
 from defectscout.workflow.stages.host import HostReport, stored_report
 from defectscout.workflow.stages.reference import electronic_states, reference_info
@@ -227,22 +226,8 @@ def _read(folder: Path, baseline_calls: Mapping[str, int]) -> Overview:
     records = read_records(campaign)
     candidates = _candidates(campaign, defects, records)
     agreements = stored_agreements(campaign)
-    results = {
-        defect.label: defect_result(
-            campaign,
-            defect,
-            candidates.get(defect.label, DefectCandidates()),
-            states.get(defect.label),
-            agreements.get(defect.label),
-            baseline_calls.get(defect.label),
-            report,
-        )
-        for defect in defects
-    }
-    overviews = {
-        label: _defect_overview(campaign, records.get(label), result)
-        for label, result in with_siblings(results, settings.minima).items()
-    }
+    results = defect_results(campaign, defects, candidates, states, agreements, baseline_calls, report)
+    overviews = {label: _defect_overview(campaign, records.get(label), result) for label, result in results.items()}
     supercell = host_from_json(stored_host).supercell
     return Overview(
         folder=folder,
