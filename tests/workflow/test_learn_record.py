@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import model
-from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
+from defectscout.core.defect import UNPERTURBED, Bond, Defect, Minimum, SamplingStructure
 from defectscout.core.frames import Frame, Prediction, RelaxationState
 from defectscout.evaluation.trust import Ending
+from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.fire import FireState
 from defectscout.relaxation.pool import Stop
@@ -138,11 +139,38 @@ def test_a_check_has_news_only_near_the_ground_state(defect: Defect) -> None:
         Minimum("-40%", ("-40%",), defect.atoms, -2.6),
         Minimum("20%", ("20%",), defect.atoms, -1.0),
     ]
-    (surprise,) = unforeseen(check, found)
+    (surprise,) = unforeseen(defect, check, found, MinimaSettings())
     assert surprise.representative == "-40%"
     assert within_window([surprise], found, 0.5) == (surprise,)
     assert within_window([surprise], found, 0.3) == ()
     assert within_window([], [], 0.3) == ()
+
+
+@pytest.mark.parametrize(
+    ("energy", "length", "bonds", "is_one"),
+    [
+        (-2.995, 3.0, 1, False),
+        (-3.01, 3.0, 1, False),  # lower by less than what would be news
+        (-2.9, 3.0, 1, True),  # too high to be the same
+        (-3.1, 3.0, 1, True),
+        (-2.995, 3.0, 0, True),  # other bonds
+        (-2.995, 3.3, 1, True),  # another place
+    ],
+)
+def test_a_known_motif_that_tilts_is_no_surprise(
+    defect: Defect, energy: float, length: float, bonds: int, is_one: bool
+) -> None:
+    check = Round(5, "", 0, (), (asked("check", "-40%", Kind.ALONE),))
+    bond = Bond(("Te", "Te"), 2.7, (0, 1))
+    found = [
+        Minimum("Dimer", ("Dimer",), dimer(defect, length=2.7), -3.0, (bond,)),
+        Minimum("-40%", ("-40%",), dimer(defect, length=length), energy, (bond,) * bonds),
+    ]
+    settings = MinimaSettings()
+    apart = fingerprint_distances(defect, [one.atoms for one in found], settings)[0, 1]
+    assert apart > settings.threshold
+    surprises = unforeseen(defect, check, found, settings)
+    assert [one.representative for one in surprises] == ["-40%"] * is_one
 
 
 @given(LOOPS, st.sampled_from([None, *Ending]), st.floats(allow_nan=False) | st.just(float("nan")))
@@ -315,6 +343,26 @@ def test_a_minimum_that_was_not_relaxed_keeps_the_loop_going(campaign: Campaign,
     assert is_unfinished(answers, replace(last, asked=()), window=0.5)
     relaxed = asked("reference", "Dimer_2_from_r1", predicted=0.3)
     assert not is_unfinished(answers, replace(last, asked=(point, relaxed)), window=0.5)
+
+
+def test_a_point_below_everything_relaxed_keeps_the_loop_going(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
+    answered(campaign, defect, "ask", "r01/Dimer", dimer(defect), -0.1)
+    answered(campaign, defect, "ask", "r01/a", dimer(defect, length=3.3), -0.01)
+    answers = read_answers(campaign, defect)
+    assert answers.low_point is not None
+    assert (answers.low_point.task, answers.low_point.energy) == ("r01/Dimer", -0.1)
+    assert is_unfinished(answers, None, window=0.0)
+    # Whatever comes of the relaxation from there settles it, and so does something lower.
+    answered(campaign, defect, "reference", "Dimer_from_r2", dimer(defect), 0.0, RelaxationState.FAILED)
+    assert read_answers(campaign, defect).low_point is None
+
+
+def test_a_point_above_what_was_relaxed_does_not(campaign: Campaign, defect: Defect) -> None:
+    answered(campaign, defect, "ask", "r01/Dimer", dimer(defect), -0.1)
+    assert read_answers(campaign, defect).low_point is None  # nothing to be below of
+    answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), -0.11)
+    assert read_answers(campaign, defect).low_point is None
 
 
 def predicted_as(campaign: Campaign, defect: Defect, *minima: Minimum) -> list[tuple[str, bool]]:

@@ -10,16 +10,20 @@ from typing import Final
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import RelaxationState
 from defectscout.evaluation.trust import Surprise, Trust, trust
+from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
-from defectscout.workflow.learn.view import LEFT, Answers, read_answers
+from defectscout.workflow.learn.scouting import nearest_fingerprint
+from defectscout.workflow.learn.view import LEFT, LOWER, Answers, read_answers
 from defectscout.workflow.record import CHECK, Task, TaskKey
-
-LOWER: Final = 0.02
-"""eV. An energy that is not lower by more than this is no news."""
 
 LAST_PART: Final = 0.2
 """eV. By how much the last part of a relaxation may fall without being news."""
+
+VARIANT_DISTANCE: Final = 4.0
+"""Times the threshold of one minimum. Three Se–Se bonds of V_Cd in CdSe tilt at no cost: relaxations of the one motif
+end up to 0.01 eV and 2.8 thresholds apart; those of two motifs in GaCuS2, with and without a bond, 8 thresholds apart
+and more (GFN1-xTB). What tilts is no surprise that scouting again could learn from."""
 
 Tasks = dict[tuple[str, str], Task]
 """Tasks by stage and label."""
@@ -102,10 +106,23 @@ def is_news(campaign: Campaign, defect: Defect, item: Round, lowest: float | Non
     return True
 
 
-def unforeseen(check: Round, found: Sequence[Minimum]) -> tuple[Minimum, ...]:
-    """Minima that nothing but this check has led to."""
+def unforeseen(defect: Defect, check: Round, found: Sequence[Minimum], settings: MinimaSettings) -> tuple[Minimum, ...]:
+    """Minima that nothing but this check has led to, and that are not a known one with its bonds tilted."""
     checked = {one.task for one in check.asked}
-    return tuple(minimum for minimum in found if checked.issuperset(minimum.members))
+    alone = tuple(minimum for minimum in found if checked.issuperset(minimum.members))
+    known = [minimum for minimum in found if not checked.issuperset(minimum.members)]
+    return tuple(one for one in alone if not _is_variant(defect, one, known, settings))
+
+
+def _is_variant(defect: Defect, one: Minimum, known: Sequence[Minimum], settings: MinimaSettings) -> bool:
+    """Whether a minimum has the bonds of a known one, is near it by fingerprint and no lower or higher."""
+    level = [other for other in known if abs(other.energy - one.energy) <= LOWER and _bonded(other) == _bonded(one)]
+    distances, _ = nearest_fingerprint(defect, [one.atoms], [other.atoms for other in level], settings)
+    return bool(distances[0] <= VARIANT_DISTANCE * settings.threshold)
+
+
+def _bonded(minimum: Minimum) -> list[tuple[str, str]]:
+    return sorted(bond.species for bond in minimum.new_bonds)
 
 
 def within_window(some: Sequence[Minimum], found: Sequence[Minimum], window: float) -> tuple[Minimum, ...]:
@@ -126,7 +143,9 @@ def _surprises(record: LearnRecord, answers: Answers, tasks: Tasks) -> list[Surp
 
 
 def _left_within(tasks: Tasks, answers: Answers, window: float) -> int:
-    """Relaxations that were left although they stand within the window, because a budget was spent."""
+    """Relaxations that were left although they stand within the window, because a budget was spent; a single point
+    that lies below everything relaxed is one that was not begun."""
     lowest = answers.lowest_relaxed
     ends = [task.as_relaxation().final for task in tasks.values() if task.reason == LEFT]
-    return sum(lowest is not None and end is not None and end.prediction.energy <= lowest + window for end in ends)
+    left = sum(lowest is not None and end is not None and end.prediction.energy <= lowest + window for end in ends)
+    return left + (answers.low_point is not None)

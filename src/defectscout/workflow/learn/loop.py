@@ -34,6 +34,7 @@ from defectscout.workflow.learn.learner import (
     untouched_surrogate,
     write_frames,
 )
+from defectscout.workflow.learn.low_points import with_low_point
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.rounds import (
     Asked,
@@ -184,7 +185,8 @@ def _begin_round(learner: Learner, record: LearnRecord, answers: Answers, budget
         return force_spread(snapshots, [with_charge(atoms, defect.charge) for atoms in structures])
 
     view = round_view(campaign, defect, number, scouted, answers, spread, budget)
-    questions = strategy(campaign.settings.learn.ask, campaign.settings.minima).questions(view)
+    chosen = strategy(campaign.settings.learn.ask, campaign.settings.minima).questions(view)
+    questions = with_low_point(view, chosen, answers.low_point, record, learner.starts, campaign.settings.minima)
     item = Round(
         number=number,
         model=scouts,
@@ -302,7 +304,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
 
     answer_round(campaign, defect, item, proposes, stop, learner.progress)
     after = read_answers(campaign, defect)
-    surprises = unforeseen(item, after.found) if item.of_check else ()
+    surprises = unforeseen(defect, item, after.found, minima) if item.of_check else ()
     missed = within_window(surprises, after.found, campaign.settings.learn.window)
     done = replace(
         item,

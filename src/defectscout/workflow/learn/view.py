@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+import numpy as np
 from ase import Atoms
 
 from defectscout.core.defect import Defect, Minimum, SamplingStructure
@@ -23,8 +25,30 @@ LEFT = "left where it was: too far above the lowest minimum"
 WITHOUT_END = (LEFT, HIGH, ASTRAY)
 """Reasons of relaxations that ended in no minimum of their own, however they look."""
 
+LOWER: Final = 0.02
+"""eV. An energy that is not lower by more than this is no news."""
+
 ONE_MINIMUM = 0.1
 """eV. Two minima of one surrogate that lie farther apart in energy are two, however alike their fingerprints are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowPoint:
+    """A single point below every minimum and relaxation, from which nothing was relaxed.
+
+    The reference itself says that there is something lower, whatever the next surrogate makes of it: V_Cd in CdTe once
+    had a point at three Te-Te bonds 0.10 eV below the lowest minimum, and the surrogate that had learned it no longer
+    led there from any start.
+
+    Attributes:
+        task: label of the single point's task.
+        atoms: the structure.
+        energy: of the reference, eV.
+    """
+
+    task: str
+    atoms: Atoms
+    energy: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +63,7 @@ class Answers:
         ended: label and start of each relaxation that failed or fell into a minimum that was known.
         refused: structures of single points that failed.
         calls: force calls.
+        low_point: the lowest single point that waits to be relaxed; None if there is none.
     """
 
     frames: tuple[Frame, ...]
@@ -47,6 +72,7 @@ class Answers:
     ended: dict[str, Atoms]
     refused: tuple[Atoms, ...]
     calls: int
+    low_point: LowPoint | None = None
 
     @property
     def lowest(self) -> float | None:
@@ -75,7 +101,7 @@ def read_answers(campaign: Campaign, defect: Defect) -> Answers:
             lowest = unfinished.setdefault(task.key.label, frame)
             unfinished[task.key.label] = min(lowest, frame, key=lambda one: one.prediction.energy)
     without_end = (RelaxationState.FAILED, RelaxationState.MERGED)
-    return Answers(
+    answers = Answers(
         frames=tuple(frame for _, frame in frames),
         found=_found(campaign, defect, relaxations),
         unfinished=unfinished,
@@ -83,6 +109,26 @@ def read_answers(campaign: Campaign, defect: Defect) -> Answers:
         refused=tuple(t.start for t in tasks if t.key.stage == ASK and t.state is RelaxationState.FAILED),
         calls=sum(task.evaluations for task in tasks),
     )
+    return replace(answers, low_point=_low_point(frames, relaxations, answers.lowest_relaxed))
+
+
+def _low_point(
+    frames: Sequence[tuple[Task, Frame]], relaxations: Sequence[Task], lowest: float | None
+) -> LowPoint | None:
+    if lowest is None:
+        return None
+    points = [
+        LowPoint(task.key.label, frame.atoms, frame.prediction.energy)
+        for task, frame in frames
+        if task.key.stage == ASK and frame.prediction.energy < lowest - LOWER
+    ]
+    # A relaxation that began there and failed, or fell into a minimum that is known, has settled it.
+    waiting = [
+        point
+        for point in points
+        if not any(np.allclose(task.start.positions, point.atoms.positions, atol=1e-6) for task in relaxations)
+    ]
+    return min(waiting, key=lambda point: point.energy, default=None)
 
 
 def found_before(campaign: Campaign, defect: Defect, item: Round) -> tuple[Minimum, ...]:
@@ -100,8 +146,10 @@ def _found(campaign: Campaign, defect: Defect, tasks: Sequence[Task]) -> tuple[M
 
 
 def is_unfinished(answers: Answers, last: Round | None, window: float) -> bool:
-    """Whether something within `window` (eV) of the lowest waits for the reference: a relaxation that was begun, or
-    a minimum that the surrogate of the last round predicts and that was not relaxed.
+    """Whether something within `window` (eV) of the lowest waits for the reference.
+
+    That is a single point below everything that was relaxed, a relaxation that was begun, or a minimum that the
+    surrogate of the last round predicts and that was not relaxed.
 
     A single point at the minimum does not settle it: in V_Cd of CdSe one with three bonds, predicted at the height
     of the lowest known, was found 0.8 eV above that, and led to the ground state 2.1 eV below.
@@ -109,6 +157,8 @@ def is_unfinished(answers: Answers, last: Round | None, window: float) -> bool:
     lowest = answers.lowest_relaxed
     if lowest is None:
         return False
+    if answers.low_point is not None:
+        return True
     if any(frame.prediction.energy <= lowest + window for frame in answers.unfinished.values()):
         return True
     if last is None or last.of_check:
