@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -43,14 +44,15 @@ from defectscout.workflow.learn.stopping import (
     ASTRAY,
     FAR_UP,
     HIGH,
-    LOST,
     RIGHT_FRAMES,
     FarAbove,
     MergedByPrediction,
+    PausedAtRest,
     StopAt,
+    astray,
     first_of,
+    furthest_fall,
     merged_by_fingerprint,
-    paused_far_above,
     rule_of_height,
 )
 from defectscout.workflow.learn.view import LEFT, found_before, is_unfinished, read_answers, round_view
@@ -480,19 +482,15 @@ def test_an_interrupted_check_goes_on_with_what_it_knew(defect: Defect, surrogat
     assert by_prediction(defect, surrogate, earlier=frames[1:-1])(frames[-1]) is None
 
 
-def test_a_relaxation_pauses_where_the_surrogate_was_wrong_by_far() -> None:
-    rule = paused_far_above(lowest=-3.0)
+def test_a_relaxation_is_over_where_the_surrogate_was_wrong_by_far() -> None:
+    rule = astray(lowest=-3.0)
     near, far = path((-3.0 + FAR_UP - 0.1, 2.0), (-3.0 + FAR_UP + 0.1, 2.0))
     assert rule(near) is None
-    stop = rule(far)
-    assert stop is not None
-    assert stop.state is RelaxationState.RUNNING  # to be gone on with, should it be worth it
-    assert rule(replace(far, step=1)) is None
-    (lost,) = path((-3.0 + LOST + 0.1, 2.0))
-    assert rule(lost) == Stop(RelaxationState.UNCONVERGED, ASTRAY)  # not to be gone on with
+    assert rule(far) == Stop(RelaxationState.UNCONVERGED, ASTRAY)
+    assert rule(replace(far, step=1)) is None  # on the way down
 
 
-def test_only_a_relaxation_that_begins_pauses_for_its_height(defect: Defect) -> None:
+def test_only_a_relaxation_that_begins_ends_for_its_height(defect: Defect) -> None:
     (high,) = path((2.0, 2.0))
     known = [Minimum("Dimer", ("Dimer",), defect.atoms, 0.0)]
     item, one = Round(3, "m", 0, (), ()), asked("reference", "Rattled_from_r3")
@@ -503,10 +501,24 @@ def test_only_a_relaxation_that_begins_pauses_for_its_height(defect: Defect) -> 
 
     assert stops(item, one, known)
     assert not stops(item, replace(one, label=UNPERTURBED), known)  # energy lowerings are measured from it
-    assert not stops(item, replace(one, calls_before=1), known)  # it paused, and was found worth going on with
+    assert not stops(item, replace(one, calls_before=1), known)  # it has come down from there
     assert not stops(item, one, [])
     assert not stops(replace(item, number=0), one, known)
     assert isinstance(rule_of_height(replace(item, of_check=True), one, known, 0.5, ()), FarAbove)
+
+
+def test_the_first_round_pauses_sampling_structures_at_rest_and_nothing_else() -> None:
+    first, down = Round(0, "", 0, (), ()), path((9.0, 2.0), (2.0, 0.1), (2.1, 0.6), (1.9, 0.14), (1.8, 0.04))
+    rule = rule_of_height(first, asked("reference", "Dimer"), (), 0.5, ())
+    assert rule is not None
+    told = [rule(one) for one in down[:4]]
+    assert told[:3] == [None] * 3
+    assert told[3] is not None
+    assert told[3].state is RelaxationState.RUNNING
+    assert rule_of_height(first, asked("reference", UNPERTURBED), (), 0.5, ()) is None
+    # An interruption forgets nothing.
+    assert PausedAtRest(down[:3])(down[3]) is not None
+    assert PausedAtRest(down[2:3])(down[3]) is None
 
 
 def path(*points: tuple[float, float]) -> list[Frame]:
@@ -514,17 +526,36 @@ def path(*points: tuple[float, float]) -> list[Frame]:
     return [frame(Atoms("H"), energy, force=force) for energy, force in points]
 
 
-def test_a_check_that_comes_to_rest_far_above_is_stopped() -> None:
-    down = path((3.0, 0.4), (2.3, 0.09), (2.05, 0.05), (2.1, 0.5), (1.98, 0.2), (1.9, 0.12))
+def test_a_check_that_cannot_come_down_far_enough_is_stopped() -> None:
+    high = Stop(RelaxationState.UNCONVERGED, HIGH)
+    # 2.9 eV with 0.6 eV/Å may fall to 0.5, 2.6 with 0.3 to 1.4; once is not enough, and trial steps do not matter.
+    down = path((9.0, 0.8), (2.9, 0.6), (2.6, 0.3), (3.5, 2.0), (2.5, 0.3))
     rule = FarAbove(highest=1.0)
-    # Once at rest is not enough, nor is a second rest much lower; trial steps between two rests do not matter.
-    assert [rule(one) for one in down] == [None] * 5 + [Stop(RelaxationState.UNCONVERGED, HIGH)]
+    assert [rule(one) for one in down] == [None] * 4 + [high]
     cautious = FarAbove(highest=1.45)
-    assert [cautious(one) for one in down] == [None] * 6  # it may still fall to where it matters
+    assert [cautious(one) for one in down] == [None] * 5  # it may still fall to where it matters
 
 
-def test_an_interrupted_check_has_been_at_rest_before() -> None:
-    down = path((2.0, 0.3), (1.9, 0.05), (1.85, 0.2), (1.8, 0.06))
+@given(
+    st.lists(st.tuples(st.floats(-5, 30), st.floats(0, 5)), min_size=1, max_size=20),
+    st.floats(-5, 5),
+)
+def test_nothing_is_stopped_that_may_end_where_it_matters(points: list[tuple[float, float]], highest: float) -> None:
+    """If every frame can reach `highest` with what its force may still bring, the relaxation goes on."""
+    kept = [(energy, force) for energy, force in points if energy - furthest_fall(force) <= highest]
+    rule = FarAbove(highest)
+    assert all(rule(one) is None for one in path(*kept))
+
+
+def test_how_far_a_relaxation_may_fall() -> None:
+    assert furthest_fall(0.0) == furthest_fall(0.12) == 0.5  # on a shelf the force says nothing
+    assert furthest_fall(0.3) == pytest.approx(1.2)
+    assert furthest_fall(0.69) == pytest.approx(2.76)
+    assert furthest_fall(0.7) == math.inf
+
+
+def test_an_interrupted_check_goes_on_counting() -> None:
+    down = path((2.0, 0.3), (1.9, 0.05), (1.85, 0.5), (1.8, 0.06))
     assert FarAbove(1.0, down[:-1])(down[-1]) is not None
     assert FarAbove(1.0, down[2:-1])(down[-1]) is None
 

@@ -201,6 +201,22 @@ def test_mixed_goes_on_before_it_begins() -> None:
     assert "0.20 eV below the lowest known" in asked[1].reason
 
 
+def test_what_is_nearly_at_rest_gives_way_to_what_lies_lower() -> None:
+    def asked(force: float, *new: PredictedMinimum, number: int = 2, relaxations: int = 1) -> list[tuple[str, Kind]]:
+        begun = {"Bond_Distortion_20.0%": frame(STRUCTURES["Bond_Distortion_20.0%"], -1.0, force=force)}
+        chosen = LearnSettings(relaxations=relaxations)
+        seen = view(*new, unfinished=begun, spread=sure, number=number, settings=chosen)
+        return kinds(strategy("mixed").questions(seen))
+
+    lower, gone_on = predicted("Dimer", -1.2), ("Bond_Distortion_20.0%", Kind.CORRECTED)
+    assert asked(0.1, lower) == [("Dimer", Kind.CORRECTED)]
+    assert asked(0.1, lower, relaxations=2) == [gone_on, ("Dimer", Kind.CORRECTED)]
+    # Not while it moves, nor for what is no lower, or is not relaxed yet.
+    assert asked(0.2, lower)[0] == gone_on
+    assert asked(0.1, predicted("Dimer", -1.01))[0] == gone_on
+    assert asked(0.1, lower, number=1)[0] == gone_on
+
+
 def test_mixed_leaves_relaxations_above_the_window() -> None:
     begun = {"Dimer": frame(STRUCTURES["Dimer"], 0.8)}
     known = Minimum("Unperturbed", ("Unperturbed",), STRUCTURES["Unperturbed"], 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,25 +30,29 @@ RIGHT_FORCE: Final = 0.15
 RIGHT_FRAMES: Final = 3
 """Frames in a row on which the surrogate has to be right before it may say where a relaxation ends."""
 
+CALM: Final = 0.7
+"""eV/Å. Largest force on an atom up to which it tells how far a relaxation may still fall."""
+
+FALL_LENGTH: Final = 4.0
+"""Å. Times the largest force it is the most that a relaxation may still fall: at most 3.84 Å in 30 relaxations by FIRE,
+and less in those by a Gaussian process (V_Cd in CdTe and CdSe, GFN1-xTB; benchmarks/fall_to_the_minimum.py)."""
+
+LAST_FALL: Final = 0.5
+"""eV. The bound never goes below this: on a shelf forces all but vanish. There those relaxations fell by 0.47 eV."""
+
+CALM_FRAMES: Final = 2
+"""Frames, with any number of trial steps between them, that have to say so: a single trial step may lie anywhere."""
+
 NEARLY_AT_REST: Final = 0.15
 """eV/Å. Largest force on an atom of a relaxation that has little left to fall."""
 
 RESTING_FRAMES: Final = 2
-"""Frames with forces below that, with any number of trial steps between them, after which a relaxation can be
-trusted not to fall much farther."""
-
-ONE_REST: Final = 0.2
-"""eV. They count together if the energy falls by no more than this from the first to the last of them."""
-
-LAST_FALL: Final = 0.5
-"""eV. What a relaxation may still fall once it is nearly at rest: at most 0.46 eV in 30 relaxations by FIRE from
-sampling structures of CdTe and CdSe (GFN1-xTB), and 0.45 eV in five by a Gaussian process."""
+"""Frames with forces below that, with any number of trial steps between them, after which it is taken to be there."""
 
 FAR_UP: Final = 1.0
-LOST: Final = 2.0
 """eV above the lowest minimum. Relaxations from predicted minima that led somewhere began 0.0 to 0.9 eV above where
-they ended (V_Cd in CdTe and CdSe, GFN1-xTB); those that began 2.4, 2.9 and 5.0 eV above the lowest minimum took 21, 7
-and 25 calls to minima that were known, or 1.4 eV above it."""
+they ended (V_Cd in CdTe and CdSe, GFN1-xTB); those that began 2.0, 2.4, 2.9 and 5.0 eV above the lowest minimum took
+25, 21, 7 and 25 calls to minima that were known, or 1.4 eV above it."""
 
 HIGH: Final = "nearly at rest too far above the lowest minimum"
 """Reason of a relaxation that was stopped."""
@@ -85,9 +90,15 @@ def first_of(*rules: StopAt) -> StopAt:
     return ask
 
 
+def furthest_fall(fmax: float) -> float:
+    """The most that a relaxation may still fall from a frame with this largest force (eV/Å), eV; infinite where the
+    force does not tell."""
+    return max(LAST_FALL, FALL_LENGTH * fmax) if fmax < CALM else math.inf
+
+
 @dataclass(slots=True, eq=False)
 class FarAbove:
-    """A relaxation is stopped where it is nearly at rest so far up that it cannot end below `highest`.
+    """A relaxation is stopped where its forces are too small for it to end as low as `highest`.
 
     It looks for what lies near the ground state. The last, slow part of a relaxation takes half of its force calls,
     and would only tell at what height above that it ends.
@@ -99,35 +110,53 @@ class FarAbove:
 
     highest: float
     earlier: Sequence[Frame] = ()
-    _resting: list[float] = field(default_factory=list, init=False)
+    _too_high: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         for frame in self.earlier:
             self(frame)
 
     def __call__(self, frame: Frame) -> Stop | None:
-        if frame.prediction.fmax >= NEARLY_AT_REST:
-            return None
-        energy = frame.prediction.energy
-        self._resting = [one for one in self._resting if one <= energy + ONE_REST] + [energy]
-        if len(self._resting) < RESTING_FRAMES or energy <= self.highest + LAST_FALL:
+        self._too_high += frame.prediction.energy - furthest_fall(frame.prediction.fmax) > self.highest
+        if self._too_high < CALM_FRAMES:
             return None
         return Stop(RelaxationState.UNCONVERGED, HIGH)
 
 
-def paused_far_above(lowest: float) -> StopAt:
-    """A relaxation from a predicted minimum pauses if the reference finds itself far above `lowest`, eV, there.
+@dataclass(slots=True, eq=False)
+class PausedAtRest:
+    """A relaxation of the first round pauses where it is nearly at rest.
 
-    The surrogate was wrong about it, and learns more from that one frame than from those of a long way down; in the
-    next round it says whether the relaxation is worth going on with. Very far above, the relaxation is over.
+    The last hundredths of an eV take as many force calls as the way there. In the next round they take fewer, since the
+    surrogate has learned from the frames near by; and none, if the loop finds something much lower.
+
+    Attributes:
+        earlier: frames of a relaxation that goes on after an interruption, without the one that it goes on from.
+    """
+
+    earlier: Sequence[Frame] = ()
+    _resting: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        for frame in self.earlier:
+            self(frame)
+
+    def __call__(self, frame: Frame) -> Stop | None:
+        self._resting += frame.prediction.fmax < NEARLY_AT_REST
+        return Stop(RelaxationState.RUNNING, "paused: nearly at rest") if self._resting >= RESTING_FRAMES else None
+
+
+def astray(lowest: float) -> StopAt:
+    """A relaxation from a predicted minimum is over if the reference finds itself far above `lowest`, eV, there.
+
+    The surrogate was wrong about it, and learns more from that one frame than from those of a long way down. Where the
+    next one leads instead is another structure, and asked about in its turn.
     """
 
     def ask(frame: Frame) -> Stop | None:
         if frame.step > 0 or frame.prediction.energy <= lowest + FAR_UP:
             return None
-        if frame.prediction.energy > lowest + LOST:
-            return Stop(RelaxationState.UNCONVERGED, ASTRAY)
-        return Stop(RelaxationState.RUNNING, "paused: the reference finds itself far above the lowest minimum there")
+        return Stop(RelaxationState.UNCONVERGED, ASTRAY)
 
     return ask
 
@@ -135,7 +164,7 @@ def paused_far_above(lowest: float) -> StopAt:
 def rule_of_height(
     item: Round, one: Asked, known: Sequence[Minimum], window: float, earlier: Sequence[Frame]
 ) -> StopAt | None:
-    """Which relaxations of a round stop because they stand too high; None for those that do not.
+    """Where a relaxation of a round stops because it stands too high, or may; None if it goes down to its end.
 
     Args:
         item: the round.
@@ -144,13 +173,16 @@ def rule_of_height(
         window: up to where above the lowest minima matter, eV.
         earlier: frames of the relaxation before an interruption of this round.
     """
-    # The first round has nothing to be far above of, and energy lowerings are measured from the unperturbed structure.
-    if not known or item.number == 0 or one.label == UNPERTURBED:
+    if one.label == UNPERTURBED:
+        return None  # energy lowerings are measured from it
+    if item.number == 0:  # which has nothing to be far above of
+        return PausedAtRest(earlier)
+    if not known:
         return None
     rests = FarAbove(known[0].energy + window, earlier)
-    if item.of_check or one.calls_before:  # one that goes on was found worth it after it had paused
+    if item.of_check or one.calls_before:
         return rests
-    return first_of(paused_far_above(known[0].energy), rests)
+    return first_of(astray(known[0].energy), rests)
 
 
 def merged_by_fingerprint(defect: Defect, known: Sequence[Minimum], settings: MinimaSettings) -> StopAt:

@@ -23,7 +23,8 @@ class Mixed:
 
     In this order:
 
-    1. relaxations that have been begun and lie within the window above the lowest go on;
+    1. relaxations that have been begun and lie within the window above the lowest go on, but for one that is nearly at
+       rest above what (2) would relax;
     2. the lowest new predicted minimum, if it may lie within the window, is relaxed. In the first round only
        if the reference was asked about it or the surrogate is sure of it: before that
        it is a bond as the untouched model has it, and a relaxation from there costs more calls than a point;

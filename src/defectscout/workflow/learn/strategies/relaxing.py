@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
+from defectscout.workflow.learn.stopping import NEARLY_AT_REST
 from defectscout.workflow.learn.strategies.situation import Situation
 from defectscout.workflow.learn.strategies.wording import at_minimum, going_on
+from defectscout.workflow.learn.view import LOWER
 
 DOUBTFUL: Final = 0.3
 """eV/Å. Where networks of different rounds disagree by more than this on a force, a minimum may not be one: in V_Cd
@@ -22,6 +24,9 @@ def relaxations(
 ) -> tuple[list[Question], tuple[PredictedMinimum, ...]]:
     """Go on with what has been begun; with what is left of `settings.relaxations`, begin the lowest new minima.
 
+    What is nearly at rest gives way to new minima that are predicted to lie lower: the last digits of its energy matter
+    only if they do not.
+
     Args:
         view: the round.
         state: what is new and what has been begun.
@@ -31,10 +36,19 @@ def relaxations(
         The questions, and the new minima that were not chosen.
     """
     most, calls = view.settings.relaxations, view.settings.relaxation_calls
-    asked = going_on(view, state, Kind.CORRECTED, calls, most)
-    free = max(0, most - len(asked))
-    chosen = [predicted for predicted in state.new if state.is_within(predicted) and is_ready(predicted)][:free]
+    ready = [predicted for predicted in state.new if state.is_within(predicted) and is_ready(predicted)]
+    begun = going_on(view, state, Kind.CORRECTED, calls)
+    giving_way = [question for question in begun if _gives_way(view, question.label, ready)]
+    asked = [question for question in begun if question not in giving_way][:most]
+    chosen = ready[: max(0, most - len(asked))]
+    asked += giving_way[: max(0, most - len(asked) - len(chosen))]
     for predicted in chosen:
         first = calls if predicted.asked or predicted.spread <= DOUBTFUL else min(FIRST_LOOK, calls)
         asked.append(at_minimum(view, state, predicted, Kind.CORRECTED, first, asked))
     return asked, tuple(predicted for predicted in state.new if not any(predicted is other for other in chosen))
+
+
+def _gives_way(view: RoundView, label: str, ready: Sequence[PredictedMinimum]) -> bool:
+    """Whether a relaxation is nearly at rest above the lowest new minimum."""
+    stands = view.unfinished[label].prediction
+    return stands.fmax < NEARLY_AT_REST and any(one.minimum.energy < stands.energy - LOWER for one in ready[:1])
