@@ -601,10 +601,10 @@ def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:
         replace(minimum, known_as="b_from_r1" if minimum.label == "b" else "") for minimum in told.rounds[1].predicted
     ))  # fmt: skip
     assert [start.label for start in by_doubt(told.with_round(last), starts)] == ["a", "c", "d", "b"]
-    crowded = [
-        SamplingStructure(start.label, dimer(defect, length=1.5 if start.label == "a" else 2.5)) for start in starts
-    ]
-    assert [start.label for start in by_doubt(told, crowded)] == ["b", "c", "d", "a"]
+    # Te atoms 0.54 and 0.69 of the sum of their radii apart, and one sum.
+    lengths = {"a": 1.5, "b": 1.9, "c": 2.76, "d": 2.76}
+    crowded = [SamplingStructure(start.label, dimer(defect, length=lengths[start.label])) for start in starts]
+    assert [start.label for start in by_doubt(told, crowded)] == ["c", "d", "b", "a"]
 
 
 # what is left, and what an answer is made of

@@ -99,9 +99,12 @@ def overlap(atoms: Atoms) -> str:
     )
 
 
-def is_crowded(atoms: Atoms) -> bool:
-    """Whether two atoms are so close that the energy and the forces tell of nothing else."""
-    return _closest(atoms, CROWDED_FRACTION) is not None
+def is_crowded(atoms: Atoms, fraction: float = CROWDED_FRACTION) -> bool:
+    """Whether two atoms are closer than a fraction of the sum of their covalent radii.
+
+    By default so close that the energy and the forces tell of nothing else.
+    """
+    return _closest(atoms, fraction) is not None
 
 
 def _closest(atoms: Atoms, fraction: float) -> tuple[int, int, float] | None:
