@@ -448,7 +448,8 @@ RELAXATION = RelaxationSettings(force=0.01)
 
 def by_prediction(defect: Defect, surrogate: Springs, **more: object) -> MergedByPrediction:
     known = [Minimum("Dimer", ("Dimer",), dimer(defect), -1.0)]
-    return MergedByPrediction(surrogate, defect, known, RELAXATION, APART, **more)  # type: ignore[arg-type]
+    highest = more.pop("highest", math.inf)
+    return MergedByPrediction(surrogate, defect, known, highest, RELAXATION, APART, **more)  # type: ignore[arg-type]
 
 
 def test_a_surrogate_that_is_right_about_the_path_says_where_it_ends(defect: Defect, surrogate: Springs) -> None:
@@ -474,6 +475,22 @@ def test_a_surrogate_that_is_wrong_about_the_path_has_no_say(defect: Defect) -> 
     wrong = Springs([(dimer(defect), 0.0)], error=0.2)
     merged = by_prediction(defect, wrong)
     assert {merged(towards(dimer(defect), 0.5)) for _ in range(6)} == {None}
+
+
+def test_at_rest_above_what_matters_a_surrogate_need_not_be_right_about_the_path(defect: Defect) -> None:
+    wrong = Springs([(dimer(defect), 0.0), (breathing(defect), 1.0)], error=0.2)
+    shelf, moving = (replace(towards(dimer(defect), 0.5), prediction=said) for said in _at(defect, 2.0, 0.05, 0.2))
+    over = Stop(RelaxationState.UNCONVERGED, HIGH)
+    assert by_prediction(defect, wrong, highest=1.5)(shelf) == over
+    assert by_prediction(defect, wrong, highest=1.5)(moving) is None
+    assert by_prediction(defect, wrong, highest=2.5)(shelf) is None  # what rests there matters
+    # Nor where it leads to what is not known.
+    away = replace(towards(breathing(defect), 0.5), prediction=shelf.prediction)
+    assert by_prediction(defect, wrong, highest=1.5)(away) is None
+
+
+def _at(defect: Defect, energy: float, *forces: float) -> list[Prediction]:
+    return [frame(defect.atoms, energy, force=force).prediction for force in forces]
 
 
 def test_an_interrupted_check_goes_on_with_what_it_knew(defect: Defect, surrogate: Springs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -295,7 +296,9 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
             return None
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
-        merged = MergedByPrediction(surrogate, defect, known, campaign.settings.scouting, minima, before)
+        # Energy lowerings are measured from the unperturbed structure, however high it lies.
+        matters = known[0].energy + campaign.settings.learn.window if known and one.label != UNPERTURBED else math.inf
+        merged = MergedByPrediction(surrogate, defect, known, matters, campaign.settings.scouting, minima, before)
         height = rule_of_height(item, one, known, campaign.settings.learn.window, before)
         return merged if height is None else first_of(merged, height)
 
