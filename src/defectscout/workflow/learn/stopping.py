@@ -34,11 +34,11 @@ CALM: Final = 0.7
 """eV/Å. Largest force on an atom up to which it tells how far a relaxation may still fall."""
 
 FALL_LENGTH: Final = 6.0
-"""Å. Times the largest force it is the most that a relaxation may still fall: at most 3.84 Å in 30 relaxations by FIRE,
-and 5.19 Å in those by a Gaussian process (V_Cd in CdTe and CdSe, GFN1-xTB; benchmarks/fall_to_the_minimum.py)."""
+"""Å. Times the largest force it is the most that a relaxation may still fall: at most 5.2 Å in 30 relaxations by FIRE
+and 28 by a Gaussian process (V_Cd in CdTe and CdSe, GFN1-xTB; benchmarks/fall_to_the_minimum.py)."""
 
 LAST_FALL: Final = 0.5
-"""eV. The bound never goes below this: on a shelf forces all but vanish. There those relaxations fell by 0.47 eV."""
+"""eV. The bound never goes below this: on a shelf forces all but vanish, and relaxations still fell by 0.46 eV."""
 
 CALM_FRAMES: Final = 2
 """Frames, with any number of trial steps between them, that have to say so: a single trial step may lie anywhere."""
