@@ -27,7 +27,7 @@ from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign, open_campaign, source_of
 from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
 from defectscout.workflow.learn.checks import by_doubt
-from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide
+from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.judging import is_news, judged, unforeseen, within_window
 from defectscout.workflow.learn.questions import Kind
 from defectscout.workflow.learn.rounds import (
@@ -245,7 +245,7 @@ def test_the_loop_ends_when_it_should(
         patience=patience, max_rounds=max_rounds, max_force_calls=max_calls, max_hours=max_hours, checks=checks
     )
     told = record(kinds)
-    decision = decide(told, unfinished, Spent(calls, hours), settings)
+    decision = decide(told, unfinished, Spent(calls, hours), patience, settings)
     is_spent = (max_calls is not None and calls >= max_calls) or (max_hours is not None and hours >= max_hours)
     quiet = told.quiet_rounds >= patience and not unfinished
     settled = quiet or kinds.endswith("e")
@@ -267,11 +267,20 @@ def test_the_loop_ends_when_it_should(
         assert not settled
 
 
+def test_what_a_related_host_ended_in_needs_fewer_quiet_rounds(defect: Defect) -> None:
+    low, high = (Minimum(label, (label, "Dimer"), defect.atoms, 0.0) for label in ("v_Cd_0_of_CdSe", "Rattled"))
+    related, settings = ("v_Cd_0_of_CdSe", "v_Cd_0_of_CdS"), LearnSettings(patience=3, related_patience=2)
+    assert wanted_patience((low, high), related, settings) == 2
+    assert wanted_patience((high, low), related, settings) == 3  # something else lies lower
+    assert wanted_patience((), related, settings) == wanted_patience((low,), (), settings) == 3
+    assert wanted_patience((low,), related, LearnSettings(patience=1, related_patience=2)) == 1
+
+
 def test_a_loop_that_has_not_begun() -> None:
     nothing = LearnRecord()
-    assert decide(nothing, False, Spent(0, 0.0), LearnSettings()) == Decision()
+    assert decide(nothing, False, Spent(0, 0.0), 3, LearnSettings()) == Decision()
     spent = LearnSettings(max_force_calls=3)
-    assert decide(nothing, False, Spent(3, 0.0), spent).ending is Ending.MAX_FORCE_CALLS
+    assert decide(nothing, False, Spent(3, 0.0), 3, spent).ending is Ending.MAX_FORCE_CALLS
 
 
 @given(st.integers(0, 20), st.integers(1, 20))

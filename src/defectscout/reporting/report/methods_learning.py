@@ -28,7 +28,7 @@ def learning(group: Sequence[Overview]) -> list[str]:
         first,
         _rounds(settings.learn, settings.refinement),
         _tuning(settings.learn, familiar),
-        *_ends(settings.learn, told),
+        *_ends(told),
         *_checks(told),
     ]
 
@@ -87,11 +87,12 @@ def _tuning(settings: LearnSettings, familiar: bool) -> str:
     )
 
 
-def _ends(settings: LearnSettings, told: Sequence[Trust]) -> Iterator[str]:
+def _ends(told: Sequence[Trust]) -> Iterator[str]:
     if not told:
         return
     rounds = span([one.rounds for one in told])
-    quiet = count(settings.patience, "round")
+    patience = span([one.patience for one in told])
+    quiet = f"{patience} {'round' if patience == '1' else 'rounds'}"
     converged = sum(one.converged for one in told)
     yield (
         f"A loop was to go on until {quiet} in a row brought nothing new and lower; it took {rounds} "

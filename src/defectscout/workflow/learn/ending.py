@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from defectscout.core.defect import Minimum
 from defectscout.evaluation.trust import Ending
 from defectscout.workflow.learn.rounds import LearnRecord
 from defectscout.workflow.learn.settings import LearnSettings
@@ -40,13 +42,26 @@ def calls_left(spent: Spent, settings: LearnSettings) -> int | None:
     return None if settings.max_force_calls is None else max(0, settings.max_force_calls - spent.calls)
 
 
-def decide(record: LearnRecord, unfinished: bool, spent: Spent, settings: LearnSettings) -> Decision:
+def wanted_patience(found: Sequence[Minimum], related: Sequence[str], settings: LearnSettings) -> int:
+    """Rounds at the end that have to bring nothing new and lower.
+
+    Args:
+        found: minima that the reference has relaxed, lowest first.
+        related: sampling structures that come from related hosts.
+        settings: of the loop.
+    """
+    taken_over = bool(found) and not set(related).isdisjoint(found[0].members)
+    return min(settings.patience, settings.related_patience) if taken_over else settings.patience
+
+
+def decide(record: LearnRecord, unfinished: bool, spent: Spent, patience: int, settings: LearnSettings) -> Decision:
     """Decide after a round.
 
     Args:
         record: of the defect, with all its rounds answered.
         unfinished: whether a relaxation within the window of the lowest minimum has not come to its end.
         spent: by all defects.
+        patience: rounds at the end that have to bring nothing new and lower.
         settings: of the loop.
     """
     budget = _budget(spent, settings)
@@ -57,7 +72,7 @@ def decide(record: LearnRecord, unfinished: bool, spent: Spent, settings: LearnS
     nothing_left = exhausted and scouting[-1] is record.rounds[-1]
     if record.is_checked:
         return Decision(Ending.NOTHING_LEFT if exhausted else Ending.QUIET)
-    settled = nothing_left or (record.quiet_rounds >= settings.patience and not unfinished)
+    settled = nothing_left or (record.quiet_rounds >= patience and not unfinished)
     if settled and not settings.checks:
         return Decision(Ending.NOTHING_LEFT if nothing_left else Ending.QUIET)
     if budget is not None:

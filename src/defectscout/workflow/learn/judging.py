@@ -12,10 +12,12 @@ from defectscout.core.frames import RelaxationState
 from defectscout.evaluation.trust import Surprise, Trust, trust
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.ending import wanted_patience
 from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
 from defectscout.workflow.learn.scouting import nearest_fingerprint
 from defectscout.workflow.learn.view import LEFT, LOWER, Answers, read_answers
 from defectscout.workflow.record import CHECK, Task, TaskKey
+from defectscout.workflow.stages.sampling import read_metadata
 
 LAST_PART: Final = 0.2
 """eV. By how much the last part of a relaxation may fall without being news."""
@@ -53,11 +55,12 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
     answers = read_answers(campaign, defect)
     tasks = {(task.key.stage, task.key.label): task for task in tasks_of(campaign, defect.label)}
     pairs = list(predictions(campaign, record, tasks))
+    made = read_metadata(campaign).get(defect.label)
     return trust(
         ending=record.ending,
         rounds=len(record.scouting_rounds),
         quiet_rounds=record.quiet_rounds,
-        patience=campaign.settings.learn.patience,
+        patience=wanted_patience(answers.found, made.related if made else (), campaign.settings.learn),
         minima=len(answers.found),
         unfinished=_left_within(tasks, answers, campaign.settings.learn.window),
         energies=[(pair.predicted, pair.energy) for pair in pairs],

@@ -22,7 +22,7 @@ from defectscout.workflow.learn import say
 from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
 from defectscout.workflow.learn.checks import by_doubt
-from defectscout.workflow.learn.ending import Spent, calls_left, decide
+from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
 from defectscout.workflow.learn.learner import (
@@ -114,7 +114,8 @@ def _has_ended(learner: Learner, defects: Sequence[Defect]) -> bool:
 
 
 def _is_spent(campaign: Campaign, defects: Sequence[Defect], record: LearnRecord) -> bool:
-    return decide(record, True, _spent(campaign, defects), campaign.settings.learn).ending is not None
+    settings = campaign.settings.learn
+    return decide(record, True, _spent(campaign, defects), settings.patience, settings).ending is not None
 
 
 def _step(learner: Learner, defects: Sequence[Defect]) -> None:
@@ -126,9 +127,9 @@ def _step(learner: Learner, defects: Sequence[Defect]) -> None:
         return
     settings, answers = campaign.settings.learn, read_answers(campaign, defect)
     spent = _spent(campaign, defects)
-    decision = decide(
-        record, is_unfinished(answers, record.rounds[-1] if record.rounds else None, settings.window), spent, settings
-    )
+    unfinished = is_unfinished(answers, record.rounds[-1] if record.rounds else None, settings.window)
+    patience = wanted_patience(answers.found, learner.related, settings)
+    decision = decide(record, unfinished, spent, patience, settings)
     if decision.ending is not None:
         _close(learner, record, decision.ending)
     elif decision.check:

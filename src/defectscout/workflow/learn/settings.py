@@ -62,7 +62,13 @@ class LearnSettings(Settings):
     relaxations: int = Field(1, ge=0, description="relaxations begun or gone on with in a round, for each defect")
     relaxation_calls: int = Field(12, ge=1, description="force calls of one relaxation in one round")
     window: float = Field(0.5, ge=0, description="minima up to this far above the lowest are relaxed to the end, eV")
-    patience: int = Field(2, ge=1, description="rounds that must bring nothing new and lower before the loop ends")
+    patience: int = Field(3, ge=1, description="rounds that must bring nothing new and lower before the loop ends")
+    related_patience: int = Field(
+        2,
+        ge=1,
+        description="the same, if fewer, where the lowest minimum is what the ground state of a related host relaxed "
+        "to: the surrogate has learned on that host already",
+    )
     max_rounds: int = Field(12, ge=1, description="largest number of rounds for a defect")
     max_force_calls: int | None = Field(
         None, ge=1, description="largest number of reference force calls for all defects; none: no limit"
