@@ -51,6 +51,7 @@ class Fall:
     search: str
     start: str
     optimiser: str
+    charge: int
     frames: Sequence[Frame]
 
     @property
@@ -110,7 +111,7 @@ def by_fire(source: Path) -> Iterator[Fall]:
             name = str(item.origin.defect_id)
     for start, labelled in sorted(relaxations.items()):
         frames = [Frame(one.atoms, one.prediction, step) for step, one in enumerate(labelled)]
-        yield Fall(name, start, "fire", frames)
+        yield Fall(name, start, "fire", labelled[0].origin.charge, frames)
 
 
 def is_strained(fall: Fall) -> bool:
@@ -124,13 +125,13 @@ def by_gaussian_process(fall: Fall, folder: Path) -> Fall:
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".part")
-        write_atoms(partial, [_with_prediction(frame) for frame in _relaxed(fall.frames[0].atoms)], format="extxyz")
+        write_atoms(partial, [_with_prediction(frame) for frame in _relaxed(fall)], format="extxyz")
         partial.rename(kept)
     frames = [_frame(atoms, step) for step, atoms in enumerate(read(kept, ":"))]
-    return Fall(fall.search, fall.start, "gaussian process", frames)
+    return Fall(fall.search, fall.start, "gaussian process", fall.charge, frames)
 
 
-def _relaxed(start: Atoms) -> list[Frame]:
+def _relaxed(fall: Fall) -> list[Frame]:
     frames: list[Frame] = []
 
     def keep(_: str, checkpoint: Checkpoint) -> None:
@@ -141,7 +142,8 @@ def _relaxed(start: Atoms) -> list[Frame]:
             return None
         return Stop(RelaxationState.UNCONVERGED, "at rest")
 
-    job = ReferenceJob("start", start, 0, stepper=gaussian_process_stepper(SETTINGS), stop=at_rest)
+    start, stepper = fall.frames[0].atoms, gaussian_process_stepper(SETTINGS)
+    job = ReferenceJob("start", start, fall.charge, stepper=stepper, stop=at_rest)
     relax_with_reference(METHOD, [job], SETTINGS, workers=1, on_step=keep)
     return frames
 

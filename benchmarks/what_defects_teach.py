@@ -32,7 +32,7 @@ from defectscout.core.frames import FloatArray, Prediction
 from defectscout.learning.features import surrogate_features
 from defectscout.learning.frames import FrameOrigin, LabelledFrame
 from defectscout.surrogates.base import Surrogate
-from defectscout.surrogates.own_lattice import own_scale
+from defectscout.surrogates.own_lattice import own_scale, scaled
 from defectscout.surrogates.registry import load_surrogate
 from defectscout.surrogates.settings import SurrogateSettings
 
@@ -64,10 +64,10 @@ class Seen:
     """The frames of a defect as the untouched model sees them, and as DFT does."""
 
     def __init__(self, surrogate: Surrogate, chosen: Sequence[Atoms], scale: float) -> None:
-        scaled = [_scaled(atoms, scale) for atoms in chosen]
-        self.energies: FloatArray = np.array([surrogate.predict([atoms])[0].energy for atoms in scaled])
-        means = surrogate_features([_labelled(atoms) for atoms in scaled], len(scaled), surrogate)
-        self.features: FloatArray = means.astype(float) * np.array([[len(atoms)] for atoms in scaled])
+        at_scale = [scaled(atoms, scale) for atoms in chosen]
+        self.energies: FloatArray = np.array([surrogate.predict([atoms])[0].energy for atoms in at_scale])
+        means = surrogate_features([_labelled(atoms) for atoms in at_scale], len(at_scale), surrogate)
+        self.features: FloatArray = means.astype(float) * np.array([[len(atoms)] for atoms in at_scale])
         self.known: FloatArray = np.array([atoms.get_potential_energy() for atoms in chosen])
 
     def rho(self, weights: FloatArray) -> float:
@@ -108,12 +108,6 @@ def fitted(teachers: Sequence[Seen], penalty: float) -> FloatArray:
 
 def _centred(values: FloatArray) -> FloatArray:
     return np.asarray(values - values.mean())
-
-
-def _scaled(atoms: Atoms, scale: float) -> Atoms:
-    copy = atoms.copy()
-    copy.set_cell(atoms.cell * scale, scale_atoms=True)
-    return copy
 
 
 def _labelled(atoms: Atoms) -> LabelledFrame:
