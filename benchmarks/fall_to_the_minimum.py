@@ -36,7 +36,7 @@ from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import gaussian_process_stepper
 from defectscout.workflow.learn.settings import LearnSettings
-from defectscout.workflow.learn.stopping import CALM, FALL_LENGTH, LAST_FALL, FarAbove
+from defectscout.workflow.learn.stopping import CALM, FALL_LENGTH, LAST_FALL, far_above
 
 METHOD = "gfn1-xtb"
 SETTINGS = RelaxationSettings()
@@ -70,7 +70,7 @@ class Fall:
 
     def stopped_after(self, lowest: float) -> int | None:
         """Force calls until the loop stops it, where `lowest`, eV, is known; None if it does not."""
-        rule = FarAbove(lowest + LearnSettings().window)
+        rule = far_above(lowest + LearnSettings().window)
         return next((k for k, frame in enumerate(self.frames, 1) if rule(frame) is not None), None)
 
 

@@ -45,14 +45,15 @@ from defectscout.workflow.learn.stopping import (
     FAR_UP,
     HIGH,
     RIGHT_FRAMES,
-    FarAbove,
+    AfterFrames,
     MergedByPrediction,
-    PausedAtRest,
     StopAt,
     astray,
+    far_above,
     first_of,
     furthest_fall,
     merged_by_fingerprint,
+    paused_at_rest,
     rule_of_height,
 )
 from defectscout.workflow.learn.view import LEFT, found_before, is_unfinished, read_answers, round_view
@@ -530,7 +531,9 @@ def test_only_a_relaxation_that_begins_ends_for_its_height(defect: Defect) -> No
     assert not stops(item, replace(one, calls_before=1), known)  # it has come down from there
     assert not stops(item, one, [])
     assert not stops(replace(item, number=0), one, known)
-    assert isinstance(rule_of_height(replace(item, of_check=True), one, known, 0.5, ()), FarAbove)
+    check = rule_of_height(replace(item, of_check=True), one, known, 0.5, ())
+    assert isinstance(check, AfterFrames)
+    assert check.stop == Stop(RelaxationState.UNCONVERGED, HIGH)
 
 
 def test_the_first_round_pauses_sampling_structures_at_rest_and_nothing_else() -> None:
@@ -543,8 +546,8 @@ def test_the_first_round_pauses_sampling_structures_at_rest_and_nothing_else() -
     assert told[3].state is RelaxationState.RUNNING
     assert rule_of_height(first, asked("reference", UNPERTURBED), (), 0.5, ()) is None
     # An interruption forgets nothing.
-    assert PausedAtRest(down[:3])(down[3]) is not None
-    assert PausedAtRest(down[2:3])(down[3]) is None
+    assert paused_at_rest(down[:3])(down[3]) is not None
+    assert paused_at_rest(down[2:3])(down[3]) is None
 
 
 def path(*points: tuple[float, float]) -> list[Frame]:
@@ -556,9 +559,9 @@ def test_a_check_that_cannot_come_down_far_enough_is_stopped() -> None:
     high = Stop(RelaxationState.UNCONVERGED, HIGH)
     # 2.9 eV with 0.6 eV/Å may fall below 0, 2.6 with 0.2 to 1.4; once is not enough, and trial steps do not matter.
     down = path((9.0, 0.8), (2.9, 0.6), (2.6, 0.2), (3.5, 2.0), (2.5, 0.2))
-    rule = FarAbove(highest=1.0)
+    rule = far_above(highest=1.0)
     assert [rule(one) for one in down] == [None] * 4 + [high]
-    cautious = FarAbove(highest=1.45)
+    cautious = far_above(highest=1.45)
     assert [cautious(one) for one in down] == [None] * 5  # it may still fall to where it matters
 
 
@@ -569,7 +572,7 @@ def test_a_check_that_cannot_come_down_far_enough_is_stopped() -> None:
 def test_nothing_is_stopped_that_may_end_where_it_matters(points: list[tuple[float, float]], highest: float) -> None:
     """If every frame can reach `highest` with what its force may still bring, the relaxation goes on."""
     kept = [(energy, force) for energy, force in points if energy - furthest_fall(force) <= highest]
-    rule = FarAbove(highest)
+    rule = far_above(highest)
     assert all(rule(one) is None for one in path(*kept))
 
 
@@ -582,8 +585,8 @@ def test_how_far_a_relaxation_may_fall() -> None:
 
 def test_an_interrupted_check_goes_on_counting() -> None:
     down = path((2.0, 0.15), (1.9, 0.3), (1.85, 0.5), (1.8, 0.06))
-    assert FarAbove(1.0, down[:-1])(down[-1]) is not None
-    assert FarAbove(1.0, down[2:-1])(down[-1]) is None
+    assert far_above(1.0, down[:-1])(down[-1]) is not None
+    assert far_above(1.0, down[2:-1])(down[-1]) is None
 
 
 def test_the_first_rule_that_stops_a_relaxation_counts_and_all_see_every_frame() -> None:

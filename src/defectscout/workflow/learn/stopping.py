@@ -41,13 +41,13 @@ LAST_FALL: Final = 0.5
 """eV. The bound never goes below this: on a shelf forces all but vanish, and relaxations still fell by 0.46 eV."""
 
 CALM_FRAMES: Final = 2
-"""Frames, with any number of trial steps between them, that have to say so: a single trial step may lie anywhere."""
+"""Frames that have to say so."""
 
 NEARLY_AT_REST: Final = 0.15
 """eV/Å. Largest force on an atom of a relaxation that has little left to fall."""
 
 RESTING_FRAMES: Final = 2
-"""Frames with forces below that, with any number of trial steps between them, after which it is taken to be there."""
+"""Frames with forces below that, after which it is taken to be there."""
 
 FAR_UP: Final = 1.0
 """eV above the lowest minimum. Relaxations from predicted minima that led somewhere began 0.0 to 0.9 eV above where
@@ -98,53 +98,56 @@ def furthest_fall(fmax: float) -> float:
 
 
 @dataclass(slots=True, eq=False)
-class FarAbove:
-    """A relaxation is stopped where its forces are too small for it to end as low as `highest`.
-
-    It looks for what lies near the ground state. The last, slow part of a relaxation takes half of its force calls,
-    and would only tell at what height above that it ends.
+class AfterFrames:
+    """A relaxation stops with the last of some frames that say so; any number of others may lie between them.
 
     Attributes:
-        highest: energy of the highest minimum that would matter, eV.
+        says: asked of each frame.
+        count: frames that have to say so: a single trial step may lie anywhere.
+        stop: how it ends then.
         earlier: frames of a relaxation that goes on after an interruption, without the one that it goes on from.
     """
 
-    highest: float
+    says: Callable[[Frame], bool]
+    count: int
+    stop: Stop
     earlier: Sequence[Frame] = ()
-    _too_high: int = field(default=0, init=False)
+    _said: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         for frame in self.earlier:
             self(frame)
 
     def __call__(self, frame: Frame) -> Stop | None:
-        self._too_high += frame.prediction.energy - furthest_fall(frame.prediction.fmax) > self.highest
-        if self._too_high < CALM_FRAMES:
-            return None
-        return Stop(RelaxationState.UNCONVERGED, HIGH)
+        self._said += self.says(frame)
+        return self.stop if self._said >= self.count else None
 
 
-@dataclass(slots=True, eq=False)
-class PausedAtRest:
+def far_above(highest: float, earlier: Sequence[Frame] = ()) -> AfterFrames:
+    """A relaxation is stopped where its forces are too small for it to end as low as `highest`, eV.
+
+    It looks for what lies near the ground state, `highest` being the energy of the highest minimum that would matter.
+    The last, slow part of a relaxation takes half of its force calls, and would only tell at what height above that it
+    ends.
+    """
+
+    def is_too_high(frame: Frame) -> bool:
+        return frame.prediction.energy - furthest_fall(frame.prediction.fmax) > highest
+
+    return AfterFrames(is_too_high, CALM_FRAMES, Stop(RelaxationState.UNCONVERGED, HIGH), earlier)
+
+
+def paused_at_rest(earlier: Sequence[Frame] = ()) -> AfterFrames:
     """A relaxation of the first round pauses where it is nearly at rest.
 
     The last hundredths of an eV take as many force calls as the way there. In the next round they take fewer, since the
     surrogate has learned from the frames near by; and none, if the loop finds something much lower.
-
-    Attributes:
-        earlier: frames of a relaxation that goes on after an interruption, without the one that it goes on from.
     """
 
-    earlier: Sequence[Frame] = ()
-    _resting: int = field(default=0, init=False)
+    def is_at_rest(frame: Frame) -> bool:
+        return frame.prediction.fmax < NEARLY_AT_REST
 
-    def __post_init__(self) -> None:
-        for frame in self.earlier:
-            self(frame)
-
-    def __call__(self, frame: Frame) -> Stop | None:
-        self._resting += frame.prediction.fmax < NEARLY_AT_REST
-        return Stop(RelaxationState.RUNNING, "paused: nearly at rest") if self._resting >= RESTING_FRAMES else None
+    return AfterFrames(is_at_rest, RESTING_FRAMES, Stop(RelaxationState.RUNNING, "paused: nearly at rest"), earlier)
 
 
 def astray(lowest: float) -> StopAt:
@@ -177,10 +180,10 @@ def rule_of_height(
     if one.label == UNPERTURBED:
         return None  # energy lowerings are measured from it
     if item.number == 0:  # which has nothing to be far above of
-        return PausedAtRest(earlier)
+        return paused_at_rest(earlier)
     if not known:
         return None
-    rests = FarAbove(known[0].energy + window, earlier)
+    rests = far_above(known[0].energy + window, earlier)
     if item.of_check or one.calls_before:
         return rests
     return first_of(astray(known[0].energy), rests)
