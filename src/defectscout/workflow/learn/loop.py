@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,7 +47,13 @@ from defectscout.workflow.learn.rounds import (
     write_record,
 )
 from defectscout.workflow.learn.scouting import energy_offset, scout_round
-from defectscout.workflow.learn.stopping import MergedByPrediction, StopAt, first_of, rule_of_height
+from defectscout.workflow.learn.stopping import (
+    MergedByPrediction,
+    StopAt,
+    first_of,
+    highest_that_matters,
+    rule_of_height,
+)
 from defectscout.workflow.learn.strategies import strategy
 from defectscout.workflow.learn.strategies.wording import within_budget
 from defectscout.workflow.learn.view import (
@@ -288,7 +293,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
     """Have the questions of a round answered, and note whether there is news."""
     campaign, defect = learner.campaign, learner.defect
     clock = time.monotonic()
-    minima = campaign.settings.minima
+    minima, window = campaign.settings.minima, campaign.settings.learn.window
     known = found_before(campaign, defect, item)
     surrogate = load_learned(learner.campaign, item.model or record.started_from)
 
@@ -297,10 +302,9 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
             return None
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
-        # Energy lowerings are measured from the unperturbed structure, however high it lies.
-        matters = known[0].energy + campaign.settings.learn.window if known and one.label != UNPERTURBED else math.inf
-        merged = MergedByPrediction(surrogate, defect, known, matters, campaign.settings.scouting, minima, before)
-        height = rule_of_height(item, one, known, campaign.settings.learn.window, before)
+        highest = highest_that_matters(one, known, window)
+        merged = MergedByPrediction(surrogate, defect, known, highest, campaign.settings.scouting, minima, before)
+        height = rule_of_height(item, one, known, window, before)
         return merged if height is None else first_of(merged, height)
 
     def proposes(one: Asked) -> Surrogate:
@@ -309,7 +313,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
     answer_round(campaign, defect, item, proposes, stop, learner.progress)
     after = read_answers(campaign, defect)
     surprises = unforeseen(defect, item, after.found, minima) if item.of_check else ()
-    missed = within_window(surprises, after.found, campaign.settings.learn.window)
+    missed = within_window(surprises, after.found, window)
     done = replace(
         item,
         answered=True,

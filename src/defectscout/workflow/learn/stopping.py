@@ -165,6 +165,17 @@ def astray(lowest: float) -> StopAt:
     return ask
 
 
+def highest_that_matters(one: Asked, known: Sequence[Minimum], window: float) -> float:
+    """Energy of the highest minimum that a relaxation is of use for, eV; infinite where every one is.
+
+    Args:
+        one: the relaxation. Energy lowerings are measured from the unperturbed structure, however high it lies.
+        known: minima that were known before, lowest first.
+        window: up to where above the lowest minima matter, eV.
+    """
+    return math.inf if one.label == UNPERTURBED or not known else known[0].energy + window
+
+
 def rule_of_height(
     item: Round, one: Asked, known: Sequence[Minimum], window: float, earlier: Sequence[Frame]
 ) -> StopAt | None:
@@ -177,13 +188,12 @@ def rule_of_height(
         window: up to where above the lowest minima matter, eV.
         earlier: frames of the relaxation before an interruption of this round.
     """
-    if one.label == UNPERTURBED:
-        return None  # energy lowerings are measured from it
     if item.number == 0:  # which has nothing to be far above of
-        return paused_at_rest(earlier)
-    if not known:
+        return None if one.label == UNPERTURBED else paused_at_rest(earlier)
+    highest = highest_that_matters(one, known, window)
+    if math.isinf(highest):
         return None
-    rests = far_above(known[0].energy + window, earlier)
+    rests = far_above(highest, earlier)
     if item.of_check or one.calls_before:
         return rests
     return first_of(astray(known[0].energy), rests)
