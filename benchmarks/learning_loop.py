@@ -15,6 +15,8 @@ For the cation vacancy of each host (CIFs in DATA/hosts) these strategies are co
 Campaigns are folders HOST-STRATEGY[-SEED] in --folder. What is finished is only read, what was interrupted is gone on
 with, so the command may be given again at any time. Each learning loop has a store of models to itself.
 
+Rows of searches that are not asked for stay in the tables, and in the figure, as they are.
+
 CPU seconds of the reference are force calls times the CPU time of a call, measured for each host on one thread: a call
 that starts from scratch, as the first of each relaxation does and every single point, and one that goes on from the
 wavefunction of the call before. Wall seconds are those of the campaign's log, without pauses between runs.
@@ -34,13 +36,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from discovery_curves import Key, curve_rows, read_curves
 from result_tables import write
 
 from defectscout import SearchSettings, search
 from defectscout.cli.progress import reporter
 from defectscout.core.errors import DefectscoutError
 from defectscout.core.progress import Progress
-from defectscout.evaluation.discovery import Discovery, judge_discovery
+from defectscout.evaluation.discovery import Discovery, DiscoveryCurve, judge_discovery
 from defectscout.learning.readers import SourceDefaults
 from defectscout.learning.settings import CleaningSettings, FrameSamplingSettings, TrainSettings
 from defectscout.references.registry import load_reference
@@ -142,7 +145,7 @@ def main() -> None:
             except DefectscoutError as error:
                 progress.warn(f"{run.name}: {error}")
     answers = {item.run.host.name: item for item in finished if item.run.strategy == "reference-only"}
-    rows, minima = [], []
+    rows, minima, curves = [], [], []
     for item in finished:
         answer = answers.get(item.run.host.name)
         if answer is None:
@@ -150,12 +153,16 @@ def main() -> None:
         judged = judge_discovery(answer.found.outcome, item.found.outcome)
         rows.append(row(item, judged, call_cost(item.run.host, answer.found, arguments.folder)))
         minima += list(minima_rows(item, judged))
+        zero = answer.found.outcome.minima[0].energy + judged.offset
+        curves += list(curve_rows((item.run.host.name, item.run.strategy, item.run.seed), item.found.curve(zero)))
     arguments.output.mkdir(parents=True, exist_ok=True)
     key = ("host", "strategy", "seed")
     write(arguments.output / "learning_loop.csv", rows, key)
     write(arguments.output / "learning_loop_minima.csv", minima, key)
+    write(arguments.output / "learning_loop_curves.csv", curves, key)
     if answers:
-        draw_discovery(panels(finished, answers), arguments.output / "learning_loop.png")
+        known = read_curves(arguments.output / "learning_loop_curves.csv")
+        draw_discovery(panels(known, answers), arguments.output / "learning_loop.png")
 
 
 def _arguments() -> argparse.Namespace:
@@ -353,19 +360,14 @@ def minima_rows(item: Finished, judged: Discovery) -> Iterator[dict[str, Any]]:
         }
 
 
-def panels(finished: Sequence[Finished], answers: Mapping[str, Finished]) -> list[Panel]:
-    """A panel for each host, with everything that is finished; nothing much above the unperturbed structure is of
-    interest."""
+def panels(known: Mapping[Key, DiscoveryCurve], answers: Mapping[str, Finished]) -> list[Panel]:
+    """A panel for each host, with every search whose curve is known, of earlier runs, too; nothing much above the
+    unperturbed structure is of interest."""
     drawn = []
     for name, answer in answers.items():
-        zero = answer.found.outcome.minima[0].energy
-        unperturbed = answer.found.outcome.unperturbed
+        unperturbed, zero = answer.found.outcome.unperturbed, answer.found.outcome.minima[0].energy
         curves = {
-            label: [
-                item.found.curve(zero + judge_discovery(answer.found.outcome, item.found.outcome).offset)
-                for item in finished
-                if item.run.host.name == name and item.run.strategy == strategy
-            ]
+            label: [curve for (host, kind, _), curve in known.items() if host == name and kind == strategy]
             for strategy, label in STRATEGIES.items()
         }
         drawn.append(Panel(HOSTS[name].title, curves, None if unperturbed is None else unperturbed - zero))
