@@ -17,13 +17,11 @@ Key = tuple[str, str, str]
 
 def curve_rows(key: Key, curve: DiscoveryCurve) -> Iterator[dict[str, str]]:
     """One row for each force call that brought a lower energy, and one for the last call."""
-    energies = np.where(np.isfinite(curve.energies), curve.energies, np.inf)
-    lower = np.flatnonzero(energies < np.concatenate([[np.inf], energies[:-1]]))
-    for at in np.union1d(lower, np.arange(len(energies))[-1:]):
-        energy = f"{energies[at]:.4f}" if np.isfinite(energies[at]) else ""
+    steps = curve.steps()
+    for calls, energy in zip(steps.calls, steps.energies, strict=True):
         yield dict(zip(("host", "strategy", "seed"), key, strict=True)) | {
-            "reference_calls": str(curve.calls[at]),
-            "lowest_energy_eV": energy,
+            "reference_calls": str(calls),
+            "lowest_energy_eV": f"{energy:.4f}" if np.isfinite(energy) else "",
         }
 
 

@@ -62,6 +62,24 @@ def test_a_failed_call_counts_but_tells_nothing() -> None:
     assert np.isnan(discovery_curve([], 0.0).lowest)
 
 
+@given(ENERGIES, ENERGY)
+def test_steps_say_all_that_a_curve_says(energies: list[float], zero: float) -> None:
+    curve = discovery_curve(energies, zero)
+    steps = curve.steps()
+    inner = steps.energies[:-1]
+    assert (np.diff(inner) < 0).all()
+    assert np.isfinite(inner).all()
+    assert steps.calls[-1:].tolist() == curve.calls[-1:].tolist()
+    for energy in curve.energies:
+        assert steps.calls_to(energy) == curve.calls_to(energy)
+
+
+def test_steps_of_a_curve_are_its_falls_and_its_end() -> None:
+    steps = discovery_curve([float("nan"), 2.0, 2.0, 1.0, 3.0, 1.0], 0.0).steps()
+    assert (steps.calls.tolist(), steps.energies.tolist()) == ([2, 4, 6], [2.0, 1.0, 1.0])
+    assert len(discovery_curve([], 0.0).steps().calls) == 0
+
+
 def test_a_search_judged_by_itself_has_everything() -> None:
     judged = judge_discovery(REFERENCE, REFERENCE)
     assert (judged.found, judged.ground_state, judged.share_of_calls) == ("yes", 0.0, 1.0)

@@ -9,7 +9,7 @@ import pytest
 
 from defectscout.core.errors import NothingFoundError
 from defectscout.evaluation.discovery import DiscoveryCurve, discovery_curve
-from defectscout.reporting.discovery_figures import Panel, _corners, _held, _limits, draw_discovery
+from defectscout.reporting.discovery_figures import Panel, _held, _limits, draw_discovery
 
 NAN = float("nan")
 
@@ -62,12 +62,6 @@ def test_without_a_call_there_is_nothing_to_draw(tmp_path: Path) -> None:
 def test_a_seed_is_above_everything_before_its_first_energy_and_stays_after_its_end() -> None:
     held = _held(curve(NAN, 2.0, 3.0, 1.0), np.arange(1, 7))
     assert held.tolist() == [np.inf, 2.0, 2.0, 1.0, 1.0, 1.0]
-
-
-def test_a_step_line_keeps_its_corners_and_its_end() -> None:
-    calls, energies = _corners(np.arange(1, 6), np.array([2.0, 2.0, 1.0, 1.0, 1.0]))
-    assert calls.tolist() == [1, 3, 5]
-    assert energies.tolist() == [2.0, 1.0, 1.0]
 
 
 def test_the_limits_hold_zero_and_every_end() -> None:

@@ -78,6 +78,13 @@ class DiscoveryCurve:
         reached = np.flatnonzero(self.energies <= energy)
         return int(self.calls[reached[0]]) if len(reached) else None
 
+    def steps(self) -> DiscoveryCurve:
+        """Only the calls that brought a lower energy, and the last one: all that a step line or a table needs."""
+        energies = np.where(np.isfinite(self.energies), self.energies, np.inf)
+        lower = np.flatnonzero(energies < np.concatenate([[np.inf], energies[:-1]]))
+        kept = np.union1d(lower, np.arange(len(energies))[-1:])
+        return DiscoveryCurve(self.calls[kept], self.energies[kept])
+
 
 def discovery_curve(energies: Sequence[float], zero: float) -> DiscoveryCurve:
     """The lowest energy after each force call.

@@ -112,7 +112,8 @@ def _lines(axis: Any, curves: Sequence[DiscoveryCurve], style: Mapping[str, Any]
     middle = np.median(held, axis=0)
     known = np.isfinite(middle)
     line = {key: value for key, value in style.items() if key != "marker"}
-    axis.plot(*_corners(calls[known], middle[known]), drawstyle="steps-post", solid_joinstyle="miter", **line)
+    steps = DiscoveryCurve(calls[known], middle[known]).steps()
+    axis.plot(steps.calls, steps.energies, drawstyle="steps-post", solid_joinstyle="miter", **line)
     if len(curves) > 1:
         low, high = held.min(axis=0), np.minimum(held.max(axis=0), 2 * axis.get_ylim()[1])
         known = np.isfinite(low)
@@ -137,13 +138,6 @@ def _marks(axis: Any, curve: DiscoveryCurve, style: Mapping[str, Any], tolerance
         markerfacecolor="white" if reached is None else colour, **common,
     )  # fmt: skip
     axis.plot([curve.calls[-1]], [curve.lowest], marker="|", markersize=9, markeredgewidth=1.4, zorder=3, **common)
-
-
-def _corners(calls: NDArray[np.int64], energies: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
-    """The points where the curve goes down, and its end: all that a step line needs."""
-    turns = np.flatnonzero(np.diff(energies, prepend=np.inf) < 0)
-    turns = np.union1d(turns, [len(calls) - 1])
-    return calls[turns], energies[turns]
 
 
 def _limits(panel: Panel) -> tuple[float, float]:
