@@ -55,6 +55,20 @@ def test_default_is_the_neutral_cation_vacancy(cdte: Host) -> None:
     assert defect.entry.name == "v_Cd_0"
 
 
+def test_doped_is_asked_once_and_each_caller_has_a_copy(cdte: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = generate_defects(cdte, DefectSettings())
+    assert first.entry is not None
+    first.entry.name = "spoilt"
+    first.entry.defect.structure.remove_sites([0])
+    monkeypatch.setattr("doped.generation.DefectsGenerator.__init__", None)  # not to be called again
+    (second,) = generate_defects(cdte, DefectSettings())
+    assert second.entry is not None
+    assert second.entry.name == "v_Cd_0"
+    assert len(second.entry.defect.structure) == len(first.entry.defect.structure) + 1
+    with pytest.raises(TypeError):
+        generate_defects(cdte, DefectSettings(select=("v_Cd", "As_Cd"), extrinsic=("As",)))
+
+
 def test_every_kind_is_there(everything: dict[str, Defect]) -> None:
     kinds = {name: defect.kind for name, defect in everything.items() if name.endswith("_0")}
     assert {"v_Cd_0", "v_Te_0"} == {name for name, kind in kinds.items() if kind is DefectKind.VACANCY}

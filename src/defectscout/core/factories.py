@@ -8,12 +8,13 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from defectscout.core.errors import UnknownMethodError
+from defectscout.core.installed import distributions_of_packages
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def load_factory(name: str, role: str) -> CalculatorFactory:
 
 def distribution_of(module_name: str) -> str:
     """Distribution and version that a module comes from; its name where there is none."""
-    distributions = packages_distributions().get(module_name.partition(".")[0], ())
+    distributions = distributions_of_packages().get(module_name.partition(".")[0], ())
     return f"{distributions[0]} {version(distributions[0])}" if distributions else module_name
 
 

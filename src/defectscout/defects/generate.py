@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 _SYMPREC = 0.01
 """Å; the host is symmetrised, so that the tolerance decides nothing."""
+
+_RUNS_KEPT = 16
+"""Runs of doped that are remembered, of some 0.3 MB each for a supercell of 50 atoms."""
 
 
 def generate_defects(host: Host, settings: DefectSettings, progress: Progress | None = None) -> tuple[Defect, ...]:
@@ -78,21 +84,33 @@ def generate_defects(host: Host, settings: DefectSettings, progress: Progress | 
 
 
 def _run_doped(host: Host, states: tuple[int, ...], settings: DefectSettings) -> DefectsGenerator:
-    from doped.generation import DefectsGenerator
-
     decorated = host.supercell.copy()
     decorated.add_oxidation_state_by_element(_element_states(host, states))
     elements = [*dict.fromkeys(site.specie.symbol for site in host.primitive), *settings.extrinsic]
     inserted = interstitial_elements(settings.select, elements)
+    run = _pickled_run(decorated.to_json(), settings.extrinsic, tuple(inserted))
+    return pickle.loads(run)
+
+
+@lru_cache(maxsize=_RUNS_KEPT)
+def _pickled_run(supercell: str, extrinsic: tuple[str, ...], inserted: tuple[str, ...]) -> bytes:
+    """What doped makes of a supercell (JSON), pickled, so that each caller has a copy that it may change.
+
+    A search asks for it twice where its host need not be relaxed: to check the input, and to begin.
+    """
+    from doped.generation import DefectsGenerator
+    from monty.json import MontyDecoder
+
     with quiet():
-        return DefectsGenerator(
-            decorated,
-            extrinsic=list(settings.extrinsic),
+        generator = DefectsGenerator(
+            json.loads(supercell, cls=MontyDecoder),
+            extrinsic=list(extrinsic),
             generate_supercell=False,
             interstitial_gen_kwargs={} if inserted else False,
             processes=1,
-            interstitial_elements=inserted,
+            interstitial_elements=list(inserted),
         )
+    return pickle.dumps(generator)
 
 
 def _element_states(host: Host, states: tuple[int, ...]) -> dict[str, int]:

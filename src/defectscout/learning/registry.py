@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from defectscout.core.errors import UnknownMethodError
+from defectscout.core.installed import entry_points
 from defectscout.learning.settings import TrainSettings
 from defectscout.learning.trainable import Trainable
 from defectscout.surrogates.model_folder import is_model_folder, member_path, read_manifest
@@ -45,4 +46,4 @@ def trainable_families() -> tuple[str, ...]:
 
 
 def _adapters() -> dict[str, EntryPoint]:
-    return {entry.name.lower(): entry for entry in entry_points(group=GROUP)}
+    return {entry.name.lower(): entry for entry in entry_points(GROUP)}

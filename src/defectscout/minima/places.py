@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,9 @@ CAUTION: Final = 4.0
 """Factor of distances under operations that move the site. Copies of one minimum are at most 0.005e-3 apart (Te_i in
 CdTe, GFN1-xTB), the nearest different structures 0.23e-3 (In_i in InP, LDA, 0.10 eV apart): there are many operations,
 and one of them may bring two structures close to each other by chance."""
+
+_SITES_KEPT: Final = 64
+"""Sites whose equivalent places are remembered: an alloy has tens of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +55,20 @@ def equivalent_places(pristine: Atoms, site: FloatArray, reach: float) -> Places
         site: fractional, shape (3,).
         reach: how far from the site, Å.
     """
+    positions, cell = np.asarray(pristine.positions, dtype=float), np.asarray(pristine.cell.array, dtype=float)
+    numbers = np.asarray(pristine.numbers, dtype=np.int64)
+    site = np.asarray(site, dtype=float)
+    return _equivalent_places(numbers.tobytes(), positions.tobytes(), cell.tobytes(), site.tobytes(), reach)
+
+
+@lru_cache(maxsize=_SITES_KEPT)
+def _equivalent_places(numbers: bytes, positions: bytes, cell_vectors: bytes, place: bytes, reach: float) -> Places:
+    """`equivalent_places` of arrays as bytes: one search asks about its site hundreds of times."""
+    site, cell = np.frombuffer(place), np.frombuffer(cell_vectors).reshape(3, 3)
+    atoms = np.frombuffer(numbers, dtype=np.int64), np.frombuffer(positions).reshape(-1, 3)
+    pristine = Atoms(*atoms, cell=cell, pbc=True)
     rotations, translations = space_group_operations(pristine)
-    cell, inverse = pristine.cell.array, np.linalg.inv(pristine.cell.array)
+    inverse = np.linalg.inv(cell)
     moved, lengths = find_mic((rotations @ site + translations - site) @ cell, pristine.cell, pbc=True)
     near = np.flatnonzero(lengths <= reach)
     places = np.zeros((1, 3))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from defectscout.core.errors import UnknownMethodError
+from defectscout.core.installed import entry_points
 from defectscout.references.base import Reference
 
 GROUP = "defectscout.references"
@@ -34,7 +35,7 @@ def available_references() -> tuple[str, ...]:
 
 
 def _adapters() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return {entry.name: entry for entry in entry_points(GROUP)}
 
 
 def _unknown(name: str) -> str:

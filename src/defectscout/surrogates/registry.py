@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from defectscout.core.errors import ModelFileError, UnknownMethodError
+from defectscout.core.installed import entry_points
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.elements import check_elements
 from defectscout.surrogates.model_folder import MANIFEST, Manifest, is_model_folder, read_manifest
@@ -112,7 +113,7 @@ def _no_model(folder: Path) -> str:
 
 
 def _adapters() -> dict[str, EntryPoint]:
-    return {entry.name.lower(): entry for entry in entry_points(group=GROUP)}
+    return {entry.name.lower(): entry for entry in entry_points(GROUP)}
 
 
 def _unknown(name: str, family: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from defectscout.core.errors import UnknownMethodError
+from defectscout.core.installed import entry_points
 from defectscout.references.engines.base import Engine
 
 GROUP = "defectscout.engines"
@@ -31,7 +32,7 @@ def available_engines() -> tuple[str, ...]:
 
 
 def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return {entry.name: entry for entry in entry_points(GROUP)}
 
 
 def _unknown(name: str) -> str:
