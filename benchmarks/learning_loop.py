@@ -5,7 +5,7 @@
 For the cation vacancy of each host (CIFs in DATA/hosts) these strategies are compared, with GFN1-xTB as the reference:
 
 - `reference-only`: every sampling structure relaxed with the reference; DATA/gfn1-xtb/HOST_DEFECT_0 is read instead
-  where it holds such a search and --folder does not;
+  where it holds such a search and --folder does not, and else what `kept_searches` has of it;
 - `untouched`: the surrogate as it comes scouts, the reference relaxes its candidates (the paper's funnel, untrained);
 - `trained-elsewhere`: likewise, with the surrogate trained on the reference-only searches of the other hosts;
 - `learn`: the learning loop, from several seeds of the sampling structures and of tuning;
@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 from discovery_curves import Key, curve_rows, read_curves
+from kept_searches import is_thinned, kept_search, unpack
 from result_tables import write
 
 from defectscout import SearchSettings, search
@@ -154,7 +155,8 @@ def main() -> None:
         rows.append(row(item, judged, call_cost(item.run.host, answer.found, arguments.folder)))
         minima += list(minima_rows(item, judged))
         zero = answer.found.outcome.minima[0].energy + judged.offset
-        curves += list(curve_rows((item.run.host.name, item.run.strategy, item.run.seed), item.found.curve(zero)))
+        if not is_thinned(item.found):
+            curves += list(curve_rows((item.run.host.name, item.run.strategy, item.run.seed), item.found.curve(zero)))
     arguments.output.mkdir(parents=True, exist_ok=True)
     key = ("host", "strategy", "seed")
     write(arguments.output / "learning_loop.csv", rows, key)
@@ -206,12 +208,15 @@ def finish(run: Run, arguments: argparse.Namespace, progress: Progress) -> Finis
     if run.strategy == "reference-only" and data is not None and not folder.exists():
         return Finished(run, read_reference_frames(data, SourceDefaults(method=METHOD)))
     seconds = 0.0
+    kept = kept_search(run.host.name) if run.strategy == "reference-only" else None
+    if kept is not None and not folder.exists():
+        unpack(kept, folder, progress)
     if not is_finished(folder):
         surrogate = surrogate_of(run, arguments, progress)
         with own_store(run, arguments.folder):
             search(arguments.data / "hosts" / run.host.file, folder, settings(run, surrogate), progress=progress)
-    if run.strategy == "trained-elsewhere" and (kept := _training_seconds(run, arguments.folder)).exists():
-        seconds = json.loads(kept.read_text())
+    if run.strategy == "trained-elsewhere" and (file := _training_seconds(run, arguments.folder)).exists():
+        seconds = json.loads(file.read_text())
     campaign = read_finished(folder)
     return Finished(
         run, campaign.defects[run.host.label], _short(campaign.surrogate, arguments.folder), campaign.seconds, seconds
