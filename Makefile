@@ -10,6 +10,9 @@ export OMP_NUM_THREADS ?= 1
 # Tuning and scouting run alone, and gain from a few threads.
 DEMO_THREADS := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 
+# Tests of one file share searches, so that one process takes them all; files in their order, the longest of them early.
+SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
+
 .PHONY: help demo test coverage mace integration lint docs clean
 .NOTPARALLEL:
 
@@ -22,10 +25,10 @@ demo: $(VENV)/.stamp-base  ## Install, then find the ground state of the cadmium
 		--set learn.tuning.frames_seen=250 --set learn.patience=1 --set learn.checks=0 --set learn.keep=false
 
 test: $(VENV)/.stamp-dev lint  ## Install with the development tools, then check and test everything
-	$(BIN)/python -m pytest -n auto --durations=15
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=15
 
 coverage: $(VENV)/.stamp-dev  ## The same tests, and which lines none of them runs; a third slower
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
 
 mace: $(VENV)-mace/.stamp  ## Install MACE into an environment of its own, and test it: scouting, and training from scratch
 	$(VENV)-mace/bin/python -m pytest tests/surrogates/test_mace.py tests/learning/test_models_mace.py

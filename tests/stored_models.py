@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase.build import bulk
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
 
 from defectscout.core.frames import Prediction
 from defectscout.learning.families import composition_of
@@ -17,9 +18,7 @@ from defectscout.surrogates.model_folder import Manifest, Member, TrainedOn, Ver
 
 
 def zincblende(cation: str, anion: str, a: float = 6.5) -> Structure:
-    return Structure.from_spacegroup(
-        "F-43m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.25] * 3]
-    ).get_primitive_structure()
+    return AseAtomsAdaptor.get_structure(bulk(f"{cation}{anion}", "zincblende", a=a))
 
 
 def wurtzite(cation: str, anion: str, a: float = 4.3) -> Structure:
@@ -28,9 +27,7 @@ def wurtzite(cation: str, anion: str, a: float = 4.3) -> Structure:
 
 
 def rocksalt(cation: str, anion: str, a: float = 5.8) -> Structure:
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.5] * 3]
-    ).get_primitive_structure()
+    return AseAtomsAdaptor.get_structure(bulk(f"{cation}{anion}", "rocksalt", a=a))
 
 
 def chalcopyrite(first: str, second: str, anion: str) -> Structure:

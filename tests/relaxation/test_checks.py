@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from defectscout.core.frames import Frame, Prediction
-from defectscout.relaxation.checks import GRACE_STEPS, hopeless, is_crowded, overlap
+from defectscout.relaxation.checks import GRACE_STEPS, _pairs_within, hopeless, is_crowded, overlap
 from relaxation.engines import predict, vacancy
 
 
@@ -48,6 +51,20 @@ def test_overlap_is_seen_across_the_cell_boundary() -> None:
     assert "0.30 Å" in overlap(atoms)
     atoms.pbc = False
     assert overlap(atoms) == ""
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.floats(4.0, 12.0), st.booleans())
+def test_close_pairs_are_those_of_ases_neighbour_list(seed: int, size: float, periodic: bool) -> None:
+    """In narrow cells and wide ones, however they are skewed, with atoms outside of them."""
+    random = np.random.default_rng(seed)
+    cell = size * (np.eye(3) + random.uniform(-0.4, 0.4, (3, 3)))
+    atoms = Atoms("Te6Cd6", scaled_positions=random.uniform(-1, 2, (12, 3)), cell=cell, pbc=periodic)
+    radii = 0.65 * covalent_radii[atoms.numbers]
+    known = sorted(zip(*neighbor_list("ijd", atoms, radii.tolist()), strict=True))
+    found = sorted(zip(*_pairs_within(atoms, radii), strict=True))
+    assert [pair[:2] for pair in found] == [pair[:2] for pair in known]
+    np.testing.assert_allclose([pair[2] for pair in found], [pair[2] for pair in known], atol=1e-9)
 
 
 def test_the_shortest_real_bond_is_no_overlap() -> None:

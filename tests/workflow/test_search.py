@@ -267,10 +267,14 @@ def test_reference_none_writes_inputs(host: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["host", "scout", "reference"])
-def test_kill_and_resume(stage: str, host: Path, tmp_path: Path, scouted: SearchResult) -> None:
+@pytest.mark.parametrize(
+    ("stage", "before"), [("host", None), ("scout", Until.SAMPLING), ("reference", Until.CANDIDATES)]
+)
+def test_kill_and_resume(stage: str, before: Until | None, host: Path, tmp_path: Path, scouted: SearchResult) -> None:
     """kill -9 in each stage; the resumed search ends as the uninterrupted one did."""
     folder = tmp_path / "killed"
+    if before is not None:
+        search(host, folder, settings(), until=before)
     code = f"""
 from workflow.test_search import search, settings
 search({str(host)!r}, {str(folder)!r}, settings())

@@ -13,8 +13,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
 
-from defectscout.core.frames import Frame, Prediction
+from defectscout.core.frames import FloatArray, Frame, Prediction
 
 GRACE_STEPS: Final = 30
 """Steps in which short distances and large forces are no reason yet. FIRE moves all atoms
@@ -110,8 +111,31 @@ def is_crowded(atoms: Atoms, fraction: float = CROWDED_FRACTION) -> bool:
 def _closest(atoms: Atoms, fraction: float) -> tuple[int, int, float] | None:
     """The closest two atoms, and their distance (Å), of those within a fraction of the sum of their covalent radii."""
     radii = fraction * covalent_radii[atoms.numbers]
-    first, second, distance = neighbor_list("ijd", atoms, radii.tolist())
+    first, second, distance = _pairs_within(atoms, radii)
     if len(distance) == 0:
         return None
     closest = int(distance.argmin())
     return int(first[closest]), int(second[closest]), float(distance[closest])
+
+
+def _pairs_within(atoms: Atoms, radii: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]:
+    """Pairs of atoms closer than the sum of their radii, and their distances, Å.
+
+    Every step of a relaxation asks. In a supercell that is wide enough the nearest image of an atom so close is the one
+    less than half a lattice vector away, which is found some ten times faster than by ASE's neighbour list.
+    """
+    if not _is_wide(atoms, 4 * float(radii.max())):
+        first, second, distances = neighbor_list("ijd", atoms, radii.tolist())
+        return first, second, distances
+    scaled = atoms.get_scaled_positions(wrap=False)
+    apart = scaled[:, None] - scaled
+    distances = np.linalg.norm((apart - np.round(apart)) @ atoms.cell.array, axis=-1)
+    near = distances < radii[:, None] + radii
+    np.fill_diagonal(near, False)
+    first, second = np.nonzero(near)
+    return first, second, distances[first, second]
+
+
+def _is_wide(atoms: Atoms, width: float) -> bool:
+    """Whether a periodic cell's opposite faces are more than `width` (Å) apart."""
+    return bool(atoms.pbc.all()) and 1 / float(np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0).max()) > width
