@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from defectscout.core.errors import DefectscoutError
 from defectscout.core.progress import Progress
 from defectscout.workflow.campaign import RECORD_NAME
 from defectscout.workflow.discovery import FinishedSearch, read_finished
@@ -81,7 +82,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of a finished reference-only campaign")
     parser.add_argument("path", type=Path, help="where it is kept")
     arguments = parser.parse_args()
-    keep(arguments.folder, arguments.path)
+    try:
+        keep(arguments.folder, arguments.path)
+    except DefectscoutError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
