@@ -10,7 +10,8 @@ export OMP_NUM_THREADS ?= 1
 # Tuning and scouting run alone, and gain from a few threads.
 DEMO_THREADS := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 
-# Tests of one file share searches, so that one process takes them all; files in their order, the longest of them early.
+# Tests of one file share searches, so that one process takes them all. Files keep their order: reordered by how many
+# tests they hold, those with a few long ones would come last, and one process would wait for the other.
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test coverage mace integration lint docs clean

@@ -204,13 +204,13 @@ def runs(hosts: Sequence[Host], strategies: Sequence[str], seeds: Sequence[str])
 
 def finish(run: Run, arguments: argparse.Namespace, progress: Progress) -> Finished:
     """Run a campaign to its end, or read one that has ended."""
-    folder, data = arguments.folder / run.name, shared_search(run.host, arguments.data)
-    if run.strategy == "reference-only" and data is not None and not folder.exists():
-        return Finished(run, read_reference_frames(data, SourceDefaults(method=METHOD)))
+    folder = arguments.folder / run.name
+    if run.strategy == "reference-only" and not folder.exists():
+        if (data := shared_search(run.host, arguments.data)) is not None:
+            return Finished(run, read_reference_frames(data, SourceDefaults(method=METHOD)))
+        if (kept := kept_search(run.host.name)) is not None:
+            unpack(kept, folder, progress)
     seconds = 0.0
-    kept = kept_search(run.host.name) if run.strategy == "reference-only" else None
-    if kept is not None and not folder.exists():
-        unpack(kept, folder, progress)
     if not is_finished(folder):
         surrogate = surrogate_of(run, arguments, progress)
         with own_store(run, arguments.folder):
