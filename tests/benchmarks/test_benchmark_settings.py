@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    if not FOLDER.is_dir():
-        pytest.skip("the benchmarks are not part of the source distribution")
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("learning_loop")
+def benchmark(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("learning_loop")
 
 
 def test_every_strategy_is_run_as_what_it_says(benchmark: ModuleType) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-import pytest
 
 from defectscout.evaluation.discovery import discovery_curve
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
-
-def test_curves_are_read_back_as_they_were(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not FOLDER.is_dir():
-        pytest.skip("the benchmarks are not part of the source distribution")
-    monkeypatch.syspath_prepend(FOLDER)
-    module, tables = importlib.import_module("discovery_curves"), importlib.import_module("result_tables")
+def test_curves_are_read_back_as_they_were(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    module, tables = script("discovery_curves"), script("result_tables")
     table, nan = tmp_path / "curves.csv", float("nan")
     searches = {
         ("CdTe", "learn", "0"): discovery_curve([nan, -1.0, nan, -0.5, -2.0, -2.0, -1.9], -2.5),

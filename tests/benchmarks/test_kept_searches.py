@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,14 +14,11 @@ from defectscout.workflow.campaign import RECORD_NAME
 from defectscout.workflow.discovery import read_finished
 from defectscout.workflow.record import REFERENCE, Record
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
-
-def test_a_kept_campaign_is_read_like_the_one_it_came_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not FOLDER.is_dir():
-        pytest.skip("the benchmarks are not part of the source distribution")
-    monkeypatch.syspath_prepend(FOLDER)
-    module = importlib.import_module("kept_searches")
+def test_a_kept_campaign_is_read_like_the_one_it_came_from(
+    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = script("kept_searches")
     kept = module.kept_search("CuAsS")
     assert kept is not None
     assert module.kept_search("NaCl") is None
@@ -37,10 +35,7 @@ def test_a_kept_campaign_is_read_like_the_one_it_came_from(monkeypatch: pytest.M
     assert steps == [[0, task.evaluations - 1] for task in tasks]
 
 
-def test_a_campaign_without_an_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not FOLDER.is_dir():
-        pytest.skip("the benchmarks are not part of the source distribution")
-    monkeypatch.syspath_prepend(FOLDER)
+def test_a_campaign_without_an_answer_is_not_kept(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
     with pytest.raises(CampaignError):
-        importlib.import_module("kept_searches").keep(tmp_path, tmp_path / "kept.db.gz")
+        script("kept_searches").keep(tmp_path, tmp_path / "kept.db.gz")
     assert not (tmp_path / "kept.db.gz").exists()
