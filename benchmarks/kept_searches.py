@@ -42,7 +42,7 @@ def unpack(kept: Path, folder: Path, progress: Progress) -> None:
 
 
 def is_thinned(search: FinishedSearch) -> bool:
-    """Whether most of its frames are gone, so that it has no discovery curve worth the name."""
+    """Whether most of its frames are gone, so that its discovery curve is a coarse one."""
     return bool(np.mean(np.isnan(search.energies)) > 0.5)
 
 

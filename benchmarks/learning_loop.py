@@ -147,6 +147,8 @@ def main() -> None:
                 progress.warn(f"{run.name}: {error}")
     answers = {item.run.host.name: item for item in finished if item.run.strategy == "reference-only"}
     rows, minima, curves = [], [], []
+    curve_table = arguments.output / "learning_loop_curves.csv"
+    known = read_curves(curve_table) if curve_table.exists() else {}
     for item in finished:
         answer = answers.get(item.run.host.name)
         if answer is None:
@@ -155,16 +157,16 @@ def main() -> None:
         rows.append(row(item, judged, call_cost(item.run.host, answer.found, arguments.folder)))
         minima += list(minima_rows(item, judged))
         zero = answer.found.outcome.minima[0].energy + judged.offset
-        if not is_thinned(item.found):
-            curves += list(curve_rows((item.run.host.name, item.run.strategy, item.run.seed), item.found.curve(zero)))
+        search_key = (item.run.host.name, item.run.strategy, item.run.seed)
+        if not (is_thinned(item.found) and search_key in known):  # that one may be whole
+            curves += list(curve_rows(search_key, item.found.curve(zero)))
     arguments.output.mkdir(parents=True, exist_ok=True)
     key = ("host", "strategy", "seed")
     write(arguments.output / "learning_loop.csv", rows, key)
     write(arguments.output / "learning_loop_minima.csv", minima, key)
-    write(arguments.output / "learning_loop_curves.csv", curves, key)
+    write(curve_table, curves, key)
     if answers:
-        known = read_curves(arguments.output / "learning_loop_curves.csv")
-        draw_discovery(panels(known, answers), arguments.output / "learning_loop.png")
+        draw_discovery(panels(read_curves(curve_table), answers), arguments.output / "learning_loop.png")
 
 
 def _arguments() -> argparse.Namespace:
