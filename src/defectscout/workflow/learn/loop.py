@@ -23,6 +23,7 @@ from defectscout.workflow.learn.candidates import leave_unfinished, take_up_agai
 from defectscout.workflow.learn.checks import by_doubt
 from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
+from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
 from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
@@ -305,7 +306,11 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         highest = highest_that_matters(one, known, window)
         merged = MergedByPrediction(surrogate, defect, known, highest, campaign.settings.scouting, minima, before)
         height = rule_of_height(item, one, known, window, before)
-        return merged if height is None else first_of(merged, height)
+        rules: list[StopAt] = [merged] if height is None else [merged, height]
+        if item.of_check:
+            foresight = Foresight(surrogate, defect, campaign.settings.scouting)
+            rules.append(high_by_prediction(foresight, highest, before))
+        return first_of(*rules)
 
     def proposes(one: Asked) -> Surrogate:
         return untouched_surrogate(learner, record.started_from) if one.label == UNPERTURBED else surrogate

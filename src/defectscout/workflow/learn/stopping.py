@@ -8,21 +8,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from ase import Atoms
 
 from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Frame, RelaxationState
 from defectscout.minima.settings import MinimaSettings
-from defectscout.relaxation.batch import relax_batch
 from defectscout.relaxation.pool import Stop
-from defectscout.relaxation.records import Start
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AT_REST
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import with_charge
+from defectscout.workflow.learn.places import Place, led_to, same_place
 from defectscout.workflow.learn.rounds import Asked, Round
-from defectscout.workflow.learn.scouting import nearest_fingerprint
 
 RIGHT_FORCE: Final = 0.15
 """eV/Å. Largest error of the surrogate on any atom that counts as right about where a relaxation is."""
@@ -63,22 +60,6 @@ ASTRAY: Final = "the surrogate was wrong: the reference finds itself far above t
 
 StopAt = Callable[[Frame], Stop | None]
 """Asked after each frame whether the relaxation ends with it; None to go on."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """A structure and its energy, eV, on the surface of the reference or of a surrogate."""
-
-    label: str
-    atoms: Atoms
-    energy: float
-
-
-def same_place(defect: Defect, place: Place, others: Sequence[Place], settings: MinimaSettings) -> str:
-    """Label of that of `others`, on the same surface, which is the same by energy and fingerprint; empty if none is."""
-    level = [other for other in others if abs(other.energy - place.energy) <= settings.energy_tolerance]
-    distances, which = nearest_fingerprint(defect, [place.atoms], [other.atoms for other in level], settings)
-    return level[which[0]].label if distances[0] <= settings.threshold else ""
 
 
 def first_of(*rules: StopAt) -> StopAt:
@@ -255,7 +236,7 @@ class MergedByPrediction:
         rests_high = frame.prediction.fmax < AT_REST and frame.prediction.energy > self.highest
         if self._right < RIGHT_FRAMES and not rests_high:
             return None
-        if not (ends := self._relaxed([SamplingStructure("", frame.atoms)])):
+        if not (ends := self._led_to([SamplingStructure("", frame.atoms)])):
             return None
         known = same_place(self.defect, ends[0], self._known_ends(), self.settings)
         if known and self._right < RIGHT_FRAMES:
@@ -276,17 +257,11 @@ class MergedByPrediction:
     def _known_ends(self) -> list[Place]:
         """Where the surrogate leads each known minimum."""
         if self._ends is None:
-            self._ends = self._relaxed([SamplingStructure(one.representative, one.atoms) for one in self.known])
+            self._ends = self._led_to([SamplingStructure(one.representative, one.atoms) for one in self.known])
         return self._ends
 
-    def _relaxed(self, structures: Sequence[SamplingStructure]) -> list[Place]:
-        """Where the surrogate leads structures; those that it does not relax to the end are left out."""
-        starts = [Start(one.label, with_charge(one.atoms, self.defect.charge)) for one in structures]
-        return [
-            Place(end.label, end.final.atoms, end.final.prediction.energy)
-            for end in relax_batch(self.surrogate, starts, self.relaxation)
-            if end.state is RelaxationState.CONVERGED and end.final is not None
-        ]
+    def _led_to(self, structures: Sequence[SamplingStructure]) -> list[Place]:
+        return led_to(self.surrogate, self.defect, structures, self.relaxation)
 
 
 def _merged(label: str) -> Stop | None:

@@ -13,6 +13,7 @@ from defectscout.core.defect import Defect, Minimum, SamplingStructure
 from defectscout.core.frames import FloatArray, Frame, RelaxationState
 from defectscout.minima.distinct import distinct_minima
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.foreseen import FORESEEN
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, RoundView, Spread
 from defectscout.workflow.learn.rounds import Round, frames_of, tasks_of
 from defectscout.workflow.learn.scouting import ASKED_DISTANCE, Scouted, finished, nearest_fingerprint
@@ -22,7 +23,7 @@ from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task
 LEFT = "left where it was: too far above the lowest minimum"
 """Reason of a relaxation that the loop has begun and not gone on with."""
 
-WITHOUT_END = (LEFT, HIGH, ASTRAY)
+WITHOUT_END = (LEFT, HIGH, FORESEEN, ASTRAY)
 """Reasons of relaxations that ended in no minimum of their own, however they look."""
 
 LOWER: Final = 0.02
