@@ -76,7 +76,8 @@ def rule(
     relaxation: RelaxationSettings = RelaxationSettings(),  # noqa: B008
     earlier: Sequence[Frame] = (),
 ) -> StopAt:
-    return high_by_prediction(Foresight(surrogate or Spring(dimer(defect)), defect, relaxation), highest, earlier)
+    foresight = Foresight(surrogate or Spring(dimer(defect)), defect.charge, relaxation)
+    return high_by_prediction(foresight, highest, earlier)
 
 
 FALL = (4.0, 3.0, 2.0, 1.5, 1.0, 0.8)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from defectscout.core.defect import Defect, SamplingStructure
+from defectscout.core.defect import SamplingStructure
 from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Frame, RelaxationState
 from defectscout.relaxation.pool import Stop
@@ -58,19 +58,19 @@ class Foresight:
 
     Attributes:
         surrogate: that foresees.
-        defect: which one.
+        charge: of the defect, e.
         relaxation: how the surrogate relaxes.
     """
 
     surrogate: Surrogate
-    defect: Defect
+    charge: int
     relaxation: RelaxationSettings
     _said: list[tuple[float, float]] = field(default_factory=list, init=False)
 
     def note(self, frame: Frame) -> None:
         """Take the next frame; what the surrogate cannot evaluate it is not right about."""
         try:
-            (said,) = self.surrogate.predict([with_charge(frame.atoms, self.defect.charge)])
+            (said,) = self.surrogate.predict([with_charge(frame.atoms, self.charge)])
         except CalculationError:
             self._said.clear()
             return
@@ -80,7 +80,7 @@ class Foresight:
         """Where the relaxation is on its way to from the frame that was noted last; None if nothing is foreseen."""
         if not self._is_right():
             return None
-        ends = led_to(self.surrogate, self.defect, [SamplingStructure("", frame.atoms)], self.relaxation)
+        ends = led_to(self.surrogate, [SamplingStructure("", frame.atoms)], self.charge, self.relaxation)
         if not ends:
             return None
         fall = self._said[-1][1] - ends[0].energy

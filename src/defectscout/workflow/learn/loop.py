@@ -308,7 +308,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         height = rule_of_height(item, one, known, window, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
         if item.of_check:
-            foresight = Foresight(surrogate, defect, campaign.settings.scouting)
+            foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
             rules.append(high_by_prediction(foresight, highest, before))
         return first_of(*rules)
 

@@ -35,10 +35,10 @@ def same_place(defect: Defect, place: Place, others: Sequence[Place], settings: 
 
 
 def led_to(
-    surrogate: Surrogate, defect: Defect, structures: Sequence[SamplingStructure], relaxation: RelaxationSettings
+    surrogate: Surrogate, structures: Sequence[SamplingStructure], charge: int, relaxation: RelaxationSettings
 ) -> list[Place]:
-    """Where a surrogate leads structures; those that it does not relax to the end are left out."""
-    starts = [Start(one.label, with_charge(one.atoms, defect.charge)) for one in structures]
+    """Where a surrogate leads structures of this charge; those that it does not relax to the end are left out."""
+    starts = [Start(one.label, with_charge(one.atoms, charge)) for one in structures]
     return [
         Place(end.label, end.final.atoms, end.final.prediction.energy)
         for end in relax_batch(surrogate, starts, relaxation)

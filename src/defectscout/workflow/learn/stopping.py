@@ -261,7 +261,7 @@ class MergedByPrediction:
         return self._ends
 
     def _led_to(self, structures: Sequence[SamplingStructure]) -> list[Place]:
-        return led_to(self.surrogate, self.defect, structures, self.relaxation)
+        return led_to(self.surrogate, structures, self.defect.charge, self.relaxation)
 
 
 def _merged(label: str) -> Stop | None:
