@@ -33,7 +33,7 @@ def loop(*surprises: Surprise) -> Trust:
     energies = [(0.1 * k, 0.1 * k) for k in range(5)]
     return trust(
         ending=Ending.QUIET, rounds=4, quiet_rounds=2, patience=2, minima=3, unfinished=0, energies=energies,
-        spreads=(), checks=1, surprises=surprises, window=0.5,
+        spreads=(), checks=1, foreseen=0, surprises=surprises, window=0.5,
     )  # fmt: skip
 
 

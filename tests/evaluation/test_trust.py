@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from defectscout.evaluation.trust import Ending, Surprise, Trust, sentences, trust
+from defectscout.evaluation.trust import Ending, Surprise, Trust, ended_on_the_way, sentences, trust
 
 
 def told(**changes: Any) -> Trust:
@@ -25,6 +25,7 @@ def told(**changes: Any) -> Trust:
         "energies": [(-1.0, -1.2), (0.0, 0.1), (0.4, 0.5), (2.0, 1.0)],
         "spreads": [(0.1, 0.2), (0.2, 0.4), (0.05, 0.1)],
         "checks": 2,
+        "foreseen": 0,
         "surprises": (),
         "window": 0.5,
     }
@@ -137,6 +138,19 @@ def test_surprises_are_told_with_their_energies() -> None:
         "3 sampling structures relaxed by the reference alone led to 2 minima that the loop had not found: the ground "
         "state (Dimer), one 0.31 eV above the ground state (Bond_Distortion_40.0%)."
     )
+
+
+@pytest.mark.parametrize(
+    ("checks", "foreseen", "which"),
+    [(1, 1, ""), (2, 2, "all of them "), (3, 2, "2 of them ")],
+)
+def test_a_check_that_was_ended_on_the_surrogates_word_is_told_as_that(checks: int, foreseen: int, which: str) -> None:
+    said = sentences(told(checks=checks, foreseen=foreseen))[-1]
+    assert (
+        f"relaxed by the reference alone ({which}until the surrogate, right about how far it fell, foresaw an end more "
+        "than 0.5 eV above the ground state) led to nothing within 0.5 eV"
+    ) in said
+    assert ended_on_the_way(told(checks=1, foreseen=1), told(checks=2, foreseen=0)).startswith(" (1 of them until")
 
 
 def test_it_is_json_and_comes_back() -> None:

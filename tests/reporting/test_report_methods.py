@@ -27,7 +27,7 @@ from minima.vacancy_cases import breathing, dimer, vacancy
 
 XTB = ReferenceInfo("gfn1-xtb", "tblite 0.8.0", "10.1021/acs.jctc.7b00118", gamma_only=True)
 CHGNET = SurrogateInfo("chgnet", "chgnet 0.4.2", "0.3.0", "10.1038/s42256-023-00716-3", None)
-TRUST = Trust(4, 2, 2, 3, True, Ending.QUIET, 0, 8, 0.9, 0.1, 2.0, 1, (Surprise("Dimer", 0.9),), 0.5)
+TRUST = Trust(4, 2, 2, 3, True, Ending.QUIET, 0, 8, 0.9, 0.1, 2.0, 1, 0, (Surprise("Dimer", 0.9),), 0.5)
 STARTS = ("Dimer", "Bond_Distortion_-60.0%", "Bond_Distortion_60.0%")
 
 
@@ -176,6 +176,10 @@ def test_the_learning_loop_says_how_it_ended_and_what_its_check_found() -> None:
     found = replace(TRUST, surprises=(Surprise("Dimer", 0.1),))
     assert "within the window" in text(searched("learn", tuned=1.0, told=found))
     none = replace(TRUST, surprises=())
+    foreseen = replace(none, foreseen=1)
+    said = text(searched("learn", tuned=1.0, told=foreseen))
+    assert "by the reference alone (until the surrogate, right about how far it fell, foresaw an end more than 0.5 eV "\
+           "above the ground state), which led to nothing" in said  # fmt: skip
     assert "led to nothing near the ground state that was not known" in text(searched("learn", tuned=1.0, told=none))
 
 

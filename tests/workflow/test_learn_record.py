@@ -28,6 +28,7 @@ from defectscout.workflow.campaign import Campaign, open_campaign, source_of
 from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
 from defectscout.workflow.learn.checks import by_doubt
 from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide, wanted_patience
+from defectscout.workflow.learn.foreseen import FORESEEN
 from defectscout.workflow.learn.judging import is_news, judged, unforeseen, within_window
 from defectscout.workflow.learn.questions import Kind
 from defectscout.workflow.learn.rounds import (
@@ -605,16 +606,23 @@ def test_the_first_rule_that_stops_a_relaxation_counts_and_all_see_every_frame()
     assert seen == ["a", "b", "c", "d"]
 
 
-def test_what_was_stopped_far_above_is_no_minimum_and_no_candidate(campaign: Campaign, defect: Defect) -> None:
+@pytest.mark.parametrize(("reason", "foreseen"), [(HIGH, 0), (FORESEEN, 1)])
+def test_what_was_stopped_far_above_is_no_minimum_and_no_candidate(
+    campaign: Campaign, defect: Defect, reason: str, foreseen: int
+) -> None:
     answered(campaign, defect, "reference", "Dimer", dimer(defect), -1.0)
     answered(campaign, defect, "check", "Rattled", breathing(defect), 2.0, RelaxationState.UNCONVERGED)
     (task,) = campaign.record.tasks("check")
-    campaign.record.finish(task.key, RelaxationState.UNCONVERGED, HIGH, task.evaluations)
+    campaign.record.finish(task.key, RelaxationState.UNCONVERGED, reason, task.evaluations)
     questions = (asked("reference", "Dimer"), asked("check", "Rattled", Kind.ALONE))
-    write_record(campaign, defect.label, LearnRecord(rounds=(Round(1, "m", 0, (), questions, answered=True),)))
+    item = Round(1, "m", 0, (), questions, answered=True)
+    write_record(campaign, defect.label, LearnRecord(rounds=(item,), ending=Ending.QUIET))
     assert [minimum.representative for minimum in read_answers(campaign, defect).found] == ["Dimer"]
     found = record_candidates(campaign, [defect])[defect.label]
     assert [candidate.label for candidate in found.candidates] == ["Dimer"]
+    told = judged(campaign, defect)
+    assert told is not None
+    assert (told.checks, told.foreseen) == (1, foreseen)
 
 
 def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:

@@ -53,6 +53,7 @@ class Trust:
             fewer than two structures.
         spread_scale: by what the spread must be multiplied to be the error of forces; None if not known.
         checks: sampling structures that the reference relaxed alone at the end.
+        foreseen: those among them that were ended on the way, since the surrogate foresaw that they would end too high.
         surprises: minima that those found and the loop had not, the lowest first.
         window: how far above the ground state the loop was to know every minimum, eV.
     """
@@ -69,6 +70,7 @@ class Trust:
     energy_mae: float | None
     spread_scale: float | None
     checks: int
+    foreseen: int
     surprises: tuple[Surprise, ...]
     window: float
 
@@ -89,6 +91,7 @@ def trust(
     energies: Sequence[tuple[float, float]],
     spreads: Sequence[tuple[float, float]],
     checks: int,
+    foreseen: int,
     surprises: Sequence[Surprise],
     window: float,
 ) -> Trust:
@@ -109,7 +112,8 @@ def trust(
             predictions of all rounds are on one scale (that of the reference).
         spreads: spread before asking and force error found, eV/Å; see `learning.uncertainty`.
         checks: sampling structures that the reference relaxed alone at the end.
-        surprises: what those found.
+        foreseen: those among them that were ended on the surrogate's word.
+        surprises: what they found.
         window: how far above the ground state the loop was to know every minimum, eV.
     """
     pairs = np.array(energies, dtype=float).reshape(-1, 2)
@@ -130,6 +134,7 @@ def trust(
         energy_mae=None if deviations is None else float(np.abs(deviations).mean()),
         spread_scale=calibrated(spreads),
         checks=checks,
+        foreseen=foreseen,
         surprises=tuple(sorted(surprises, key=lambda surprise: (surprise.energy, surprise.label))),
         window=window,
     )
@@ -186,11 +191,24 @@ def _calibration(told: Trust) -> tuple[str, ...]:
 def _checks(told: Trust) -> str:
     if not told.checks:
         return "No sampling structure was relaxed by the reference alone, so that a surprise is not ruled out."
-    made = f"{_count(told.checks, 'sampling structure')} relaxed by the reference alone"
+    made = f"{_count(told.checks, 'sampling structure')} relaxed by the reference alone{ended_on_the_way(told)}"
     if not told.surprises:
         return f"{made} led to nothing within {told.window:g} eV of the ground state that was not known."
     found = ", ".join(f"{_height(surprise.energy)} ({surprise.label})" for surprise in told.surprises)
     return f"{made} led to {_count(len(told.surprises), 'minimum', 'minima')} that the loop had not found: {found}."
+
+
+def ended_on_the_way(*loops: Trust) -> str:
+    """What has to be said beside the number of checks of some loops where the surrogate's word ended them."""
+    foreseen, checks = sum(told.foreseen for told in loops), sum(told.checks for told in loops)
+    if not foreseen:
+        return ""
+    part = "" if checks == 1 else f"{foreseen} of them " if foreseen < checks else "all of them "
+    window = max(told.window for told in loops)
+    return (
+        f" ({part}until the surrogate, right about how far it fell, foresaw an end more than {window:g} eV above the "
+        "ground state)"
+    )
 
 
 def _height(energy: float) -> str:

@@ -13,6 +13,7 @@ from defectscout.evaluation.trust import Surprise, Trust, trust
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.ending import wanted_patience
+from defectscout.workflow.learn.foreseen import FORESEEN
 from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
 from defectscout.workflow.learn.scouting import nearest_fingerprint
 from defectscout.workflow.learn.view import LEFT, LOWER, Answers, read_answers
@@ -56,6 +57,7 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
     tasks = {(task.key.stage, task.key.label): task for task in tasks_of(campaign, defect.label)}
     pairs = list(predictions(campaign, record, tasks))
     made = read_metadata(campaign).get(defect.label)
+    checks = [task for (stage, _), task in tasks.items() if stage == CHECK]
     return trust(
         ending=record.ending,
         rounds=len(record.scouting_rounds),
@@ -65,7 +67,8 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
         unfinished=_left_within(tasks, answers, campaign.settings.learn.window),
         energies=[(pair.predicted, pair.energy) for pair in pairs],
         spreads=[(pair.spread, pair.error) for pair in pairs],
-        checks=sum(stage == CHECK and _has_said(task) for (stage, _), task in tasks.items()),
+        checks=sum(_has_said(task) for task in checks),
+        foreseen=sum(task.reason == FORESEEN for task in checks),
         surprises=_surprises(record, answers, tasks),
         window=campaign.settings.learn.window,
     )
