@@ -113,7 +113,7 @@ def test_a_search_that_learns(model_host: Path, strategy: str) -> None:
         # the first round, then 12 of a relaxation and four points each, then two checks
         ({}, LEARNING_CALLS + 2 * CHECK_CALLS, 12 + 8 + 12 * (12 + 4) + 2 * TYPICAL_REFERENCE_STEPS),
         ({"first_relaxations": 1, "checks": 0}, LEARNING_CALLS, 12 + 24 + 8 + 12 * (12 + 4)),
-        ({"max_force_calls": 100}, 100, 100),
+        ({"max_force_calls": 40}, 40, 40),
         ({"max_force_calls": 250}, LEARNING_CALLS + 2 * CHECK_CALLS, 250),
         ({"max_rounds": 1, "checks": 0, "first_points": 0}, 12 + 12 + 4, 12 + 12 + 4),
         ({"ask": "corrected", "max_rounds": 4, "checks": 0, "first_points": 0}, LEARNING_CALLS, 12 + 4 * 12),

@@ -41,11 +41,11 @@ TYPICAL_SHARE_KEPT = 0.27
 """Share of the sampling structures that goes to the reference (paper: 73 % saved)."""
 
 
-LEARNING_CALLS = 55
-"""Force calls for one defect before the checks of a learning search (V_Cd in CdTe and CdSe and V_Ga in GaCuS2, M3GNet,
-GFN1-xTB: 27 to 64)."""
-CHECK_CALLS = 25
-"""Force calls of one check, a relaxation by the reference alone (the same searches: 13 to 37)."""
+LEARNING_CALLS = 45
+"""Force calls for one defect before the checks of a learning search on a first host (V_Cd in CdTe and CdSe, V_Ga in
+GaCuS2 and V_Cu in CuAsS, M3GNet, GFN1-xTB: 23 to 62)."""
+CHECK_CALLS = 10
+"""Force calls of one check, a relaxation by the reference alone (V_Cd in CdTe and CdSe: 4 to 20)."""
 LEARNING_ROUNDS = 5
 """Rounds of scouting of a learning search (V_Cd in CdTe: three that bring something lower, then two quiet ones)."""
 LEARNING_SCOUTING_STEPS = 100
