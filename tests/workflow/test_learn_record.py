@@ -53,6 +53,7 @@ from defectscout.workflow.learn.stopping import (
     far_above,
     first_of,
     furthest_fall,
+    lowest_known,
     merged_by_fingerprint,
     paused_at_rest,
     rule_of_height,
@@ -518,34 +519,43 @@ def test_a_relaxation_is_over_where_the_surrogate_was_wrong_by_far() -> None:
     assert rule(replace(far, step=1)) is None  # on the way down
 
 
-def test_only_a_relaxation_that_begins_ends_for_its_height(defect: Defect) -> None:
+def test_only_a_relaxation_that_begins_ends_for_its_height() -> None:
     (high,) = path((2.0, 2.0))
-    known = [Minimum("Dimer", ("Dimer",), defect.atoms, 0.0)]
     item, one = Round(3, "m", 0, (), ()), asked("reference", "Rattled_from_r3")
 
-    def stops(item: Round, one: Asked, known: list[Minimum]) -> bool:
-        rule = rule_of_height(item, one, known, 0.5, ())
+    def stops(item: Round, one: Asked, lowest: float) -> bool:
+        rule = rule_of_height(item, one, lowest, 0.5, ())
         return rule is not None and rule(high) is not None
 
-    assert stops(item, one, known)
-    assert not stops(item, replace(one, label=UNPERTURBED), known)  # energy lowerings are measured from it
-    assert not stops(item, replace(one, calls_before=1), known)  # it has come down from there
-    assert not stops(item, one, [])
-    assert not stops(replace(item, number=0), one, known)
-    check = rule_of_height(replace(item, of_check=True), one, known, 0.5, ())
+    assert stops(item, one, 0.0)
+    assert not stops(item, replace(one, label=UNPERTURBED), 0.0)  # energy lowerings are measured from it
+    assert not stops(item, replace(one, calls_before=1), 0.0)  # it has come down from there
+    assert not stops(item, one, math.inf)
+    assert not stops(replace(item, number=0), one, 0.0)
+    check = rule_of_height(replace(item, of_check=True), one, 0.0, 0.5, ())
     assert isinstance(check, AfterFrames)
     assert check.stop == Stop(RelaxationState.UNCONVERGED, HIGH)
 
 
+def test_how_low_there_is_something_is_told_by_relaxations_that_wait_as_well(defect: Defect) -> None:
+    """In V_Cd of CdSe one that stood 3.6 eV above the carried-over ground state, which waited, took 12 force calls."""
+    item = Round(1, "m", 0, (), (), lowest_before=-3.0)
+    unperturbed = [Minimum(UNPERTURBED, (UNPERTURBED,), defect.atoms, 0.0)]
+    assert lowest_known(item, unperturbed) == -3.0
+    assert lowest_known(replace(item, lowest_before=1.0), unperturbed) == 0.0
+    assert lowest_known(replace(item, lowest_before=None), unperturbed) == 0.0
+    assert lowest_known(item, []) == math.inf  # single points alone lie anywhere
+
+
 def test_the_first_round_pauses_sampling_structures_at_rest_and_nothing_else() -> None:
     first, down = Round(0, "", 0, (), ()), path((9.0, 2.0), (2.0, 0.1), (2.1, 0.6), (1.9, 0.14), (1.8, 0.04))
-    rule = rule_of_height(first, asked("reference", "Dimer"), (), 0.5, ())
+    rule = rule_of_height(first, asked("reference", "Dimer"), math.inf, 0.5, ())
     assert rule is not None
     told = [rule(one) for one in down[:4]]
     assert told[:3] == [None] * 3
     assert told[3] is not None
     assert told[3].state is RelaxationState.RUNNING
-    assert rule_of_height(first, asked("reference", UNPERTURBED), (), 0.5, ()) is None
+    assert rule_of_height(first, asked("reference", UNPERTURBED), math.inf, 0.5, ()) is None
     # An interruption forgets nothing.
     assert paused_at_rest(down[:3])(down[3]) is not None
     assert paused_at_rest(down[2:3])(down[3]) is None

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WINDOW: Final = 0.5
 """eV above the lowest of the related host's defect up to where its minima are tried."""
 
-RATTLE: Final = 0.1
+RATTLE: Final = 0.05
 """Å, standard deviation. A motif that is symmetric in one host may be a saddle in the next: in CdSe the three Se–Se
 bonds of V_Cd carried over from CdTe relaxed to C3v, 0.01 eV above the ground state, and with this rattle to that."""
 

@@ -53,6 +53,7 @@ from defectscout.workflow.learn.stopping import (
     StopAt,
     first_of,
     highest_that_matters,
+    lowest_known,
     rule_of_height,
 )
 from defectscout.workflow.learn.strategies import strategy
@@ -296,6 +297,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
     clock = time.monotonic()
     minima, window = campaign.settings.minima, campaign.settings.learn.window
     known = found_before(campaign, defect, item)
+    lowest = lowest_known(item, known)
     surrogate = load_learned(learner.campaign, item.model or record.started_from)
 
     def stop(one: Asked) -> StopAt | None:
@@ -303,9 +305,9 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
             return None
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
-        highest = highest_that_matters(one, known, window)
+        highest = highest_that_matters(one, lowest, window)
         merged = MergedByPrediction(surrogate, defect, known, highest, campaign.settings.scouting, minima, before)
-        height = rule_of_height(item, one, known, window, before)
+        height = rule_of_height(item, one, lowest, window, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
         if item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)

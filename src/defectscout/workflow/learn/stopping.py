@@ -146,38 +146,49 @@ def astray(lowest: float) -> StopAt:
     return ask
 
 
-def highest_that_matters(one: Asked, known: Sequence[Minimum], window: float) -> float:
+def lowest_known(item: Round, known: Sequence[Minimum]) -> float:
+    """The lowest energy that was known before a round, eV; infinite before there was any minimum.
+
+    A relaxation that waits near its end, or a single point, tells as well as a minimum how low there is something.
+
+    Args:
+        item: the round.
+        known: minima that were known before, lowest first.
+    """
+    before = math.inf if item.lowest_before is None else item.lowest_before
+    return min(known[0].energy, before) if known else math.inf
+
+
+def highest_that_matters(one: Asked, lowest: float, window: float) -> float:
     """Energy of the highest minimum that a relaxation is of use for, eV; infinite where every one is.
 
     Args:
         one: the relaxation. Energy lowerings are measured from the unperturbed structure, however high it lies.
-        known: minima that were known before, lowest first.
-        window: up to where above the lowest minima matter, eV.
+        lowest: the lowest energy that was known before, eV.
+        window: up to where above that minima matter, eV.
     """
-    return math.inf if one.label == UNPERTURBED or not known else known[0].energy + window
+    return math.inf if one.label == UNPERTURBED else lowest + window
 
 
-def rule_of_height(
-    item: Round, one: Asked, known: Sequence[Minimum], window: float, earlier: Sequence[Frame]
-) -> StopAt | None:
+def rule_of_height(item: Round, one: Asked, lowest: float, window: float, earlier: Sequence[Frame]) -> StopAt | None:
     """Where a relaxation of a round stops because it stands too high, or may; None if it goes down to its end.
 
     Args:
         item: the round.
         one: the relaxation.
-        known: minima that were known before the round, lowest first.
-        window: up to where above the lowest minima matter, eV.
+        lowest: the lowest energy that was known before the round, eV.
+        window: up to where above that minima matter, eV.
         earlier: frames of the relaxation before an interruption of this round.
     """
     if item.number == 0:  # which has nothing to be far above of
         return None if one.label == UNPERTURBED else paused_at_rest(earlier)
-    highest = highest_that_matters(one, known, window)
+    highest = highest_that_matters(one, lowest, window)
     if math.isinf(highest):
         return None
     rests = far_above(highest, earlier)
     if item.of_check or one.calls_before:
         return rests
-    return first_of(astray(known[0].energy), rests)
+    return first_of(astray(lowest), rests)
 
 
 def merged_by_fingerprint(defect: Defect, known: Sequence[Minimum], settings: MinimaSettings) -> StopAt:
