@@ -113,7 +113,7 @@ def test_they_are_rattled_so_that_no_symmetry_stays(store: Path) -> None:
     assert np.std(moved) == pytest.approx(RATTLE, rel=0.2)
     assert np.array_equal(rattled.positions, structure(rattle=0.3).positions)  # reproducible, and no more than that
     assert not np.allclose(rattled.positions, structure(rattle=None, seed=7).positions)
-    assert np.allclose(structure(rattle=0.02).positions - still.positions, 0.2 * moved)
+    assert np.allclose(structure(rattle=0.02).positions - still.positions, 0.02 / RATTLE * moved)
 
 
 def test_what_has_no_symmetry_is_not_rattled(store: Path) -> None:
