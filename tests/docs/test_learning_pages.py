@@ -115,7 +115,14 @@ def test_stated_defaults_of_the_loop_are_those_of_the_settings() -> None:
 
 def test_the_verdicts_are_worded_as_the_answer_words_them() -> None:
     page = re.sub(r"\s*\n> |\s+", " ", text(SEARCHING))
-    nothing: dict[str, Any] = {"energies": (), "spreads": (), "checks": 0, "surprises": (), "window": 0.5}
+    nothing: dict[str, Any] = {
+        "energies": (),
+        "spreads": (),
+        "checks": 0,
+        "foreseen": 0,
+        "surprises": (),
+        "window": 0.5,
+    }
     converged = trust(ending=Ending.QUIET, rounds=6, quiet_rounds=3, patience=3, minima=3, unfinished=0, **nothing)
     spent = trust(
         ending=Ending.MAX_FORCE_CALLS, rounds=4, quiet_rounds=1, patience=3, minima=2, unfinished=1, **nothing
