@@ -40,8 +40,8 @@ WINDOW: Final = 0.5
 
 RATTLE: Final = 0.05
 """Å, standard deviation. A motif that is symmetric in one host may be a saddle in the next: in CdSe the three Se–Se
-bonds of V_Cd carried over from CdTe relaxed to C3v, 0.01 eV above the ground state, and with a rattle to that, or on the
-way there. Of twice this rattle half of the relaxation's force calls were spent on the crystal."""
+bonds of V_Cd carried over from CdTe relaxed to C3v, 0.01 eV above the ground state, and with a rattle to that or on
+the way there. More only disorders the crystal: with 0.1 Å they began 3.1 eV above the ground state, with this 0.9."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
