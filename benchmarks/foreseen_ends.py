@@ -19,6 +19,7 @@ from typing import Any
 from fall_to_the_minimum import Fall, by_fire, by_gaussian_process, is_strained
 from result_tables import write
 
+from defectscout.core.errors import DefectscoutError
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.registry import load_surrogate
@@ -38,8 +39,11 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the surrogate in the table")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    surrogate = load_surrogate(SurrogateSettings(name=arguments.surrogate))
-    searched = list(by_fire(arguments.source))
+    try:
+        surrogate = load_surrogate(SurrogateSettings(name=arguments.surrogate))
+        searched = list(by_fire(arguments.source))
+    except DefectscoutError as error:
+        parser.error(str(error))
     lowest = min(fall.end for fall in searched)
     rows = []
     for fall in searched:

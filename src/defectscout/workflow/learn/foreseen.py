@@ -9,13 +9,11 @@ from typing import Final
 import numpy as np
 
 from defectscout.core.defect import SamplingStructure
-from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Frame, RelaxationState
 from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import Surrogate
-from defectscout.surrogates.charge import with_charge
-from defectscout.workflow.learn.places import led_to
+from defectscout.workflow.learn.places import led_to, said_of
 from defectscout.workflow.learn.stopping import StopAt
 
 FALL_FRAMES: Final = 4
@@ -69,12 +67,11 @@ class Foresight:
 
     def note(self, frame: Frame) -> None:
         """Take the next frame; what the surrogate cannot evaluate it is not right about."""
-        try:
-            (said,) = self.surrogate.predict([with_charge(frame.atoms, self.charge)])
-        except CalculationError:
+        said = said_of(self.surrogate, frame.atoms, self.charge)
+        if said is None:
             self._said.clear()
-            return
-        self._said.append((frame.prediction.energy, said.energy))
+        else:
+            self._said.append((frame.prediction.energy, said.energy))
 
     def end(self, frame: Frame) -> ForeseenEnd | None:
         """Where the relaxation is on its way to from the frame that was noted last; None if nothing is foreseen."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ase import Atoms
 
 from defectscout.core.defect import Defect, SamplingStructure
-from defectscout.core.frames import RelaxationState
+from defectscout.core.errors import CalculationError
+from defectscout.core.frames import Prediction, RelaxationState
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.batch import relax_batch
 from defectscout.relaxation.records import Start
@@ -32,6 +33,15 @@ def same_place(defect: Defect, place: Place, others: Sequence[Place], settings: 
     level = [other for other in others if abs(other.energy - place.energy) <= settings.energy_tolerance]
     distances, which = nearest_fingerprint(defect, [place.atoms], [other.atoms for other in level], settings)
     return level[which[0]].label if distances[0] <= settings.threshold else ""
+
+
+def said_of(surrogate: Surrogate, atoms: Atoms, charge: int) -> Prediction | None:
+    """What a surrogate says of a structure of this charge; None if it cannot evaluate it."""
+    try:
+        (said,) = surrogate.predict([with_charge(atoms, charge)])
+    except CalculationError:
+        return None
+    return said
 
 
 def led_to(

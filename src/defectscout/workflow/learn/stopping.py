@@ -10,15 +10,13 @@ from typing import Final
 import numpy as np
 
 from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
-from defectscout.core.errors import CalculationError
 from defectscout.core.frames import Frame, RelaxationState
 from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AT_REST
 from defectscout.surrogates.base import Surrogate
-from defectscout.surrogates.charge import with_charge
-from defectscout.workflow.learn.places import Place, led_to, same_place
+from defectscout.workflow.learn.places import Place, led_to, said_of, same_place
 from defectscout.workflow.learn.rounds import Asked, Round
 
 RIGHT_FORCE: Final = 0.15
@@ -258,9 +256,8 @@ class MergedByPrediction:
         self._right = self._right + 1 if self._is_right(frame) else 0
 
     def _is_right(self, frame: Frame) -> bool:
-        try:
-            (said,) = self.surrogate.predict([with_charge(frame.atoms, self.defect.charge)])
-        except CalculationError:
+        said = said_of(self.surrogate, frame.atoms, self.defect.charge)
+        if said is None:
             return False
         errors = np.linalg.norm(said.forces - frame.prediction.forces, axis=1)
         return bool(errors.max() <= RIGHT_FORCE)
