@@ -8,9 +8,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 # One thread each: small cells gain nothing from more, and results stay reproducible.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples on every run, and no test that fails because the machine is busy.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

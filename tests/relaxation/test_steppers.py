@@ -111,6 +111,20 @@ def test_converged_counts_more_than_merged() -> None:
     assert end.state is RelaxationState.CONVERGED
 
 
+def test_a_pause_counts_more_than_converged() -> None:
+    """And what converged goes on to its end without another force call when nothing pauses it any more."""
+    pause = Stop(RelaxationState.RUNNING, "to be confirmed")
+    kept: list[Checkpoint] = []
+    finished: list[str] = []
+    job = ReferenceJob("it", copper(), 0, stop=lambda frame: pause if frame.prediction.fmax < SETTINGS.force else None)
+    on_finish = lambda end: finished.append(end.label)  # noqa: E731
+    (paused,) = relax_with_reference(EMT, [job], SETTINGS, 1, lambda _, step: kept.append(step), on_finish)
+    assert (paused.state, paused.reason, finished) == (RelaxationState.RUNNING, "to be confirmed", [])
+    again = replace(job, checkpoint=kept[-1], stop=None)
+    (end,) = relax_with_reference(EMT, [again], SETTINGS, 1, on_finish=on_finish)
+    assert (end.state, end.n_evaluations, finished) == (RelaxationState.CONVERGED, len(kept), ["it"])
+
+
 def test_a_surrogate_that_fails_costs_one_relaxation_alone() -> None:
     nowhere = CorrectedStepper(SETTINGS, Holes(emt, reach=0.0))
     jobs = [ReferenceJob("bad", copper(), 0, stepper=nowhere), ReferenceJob("good", copper(), 0, stepper=corrected())]

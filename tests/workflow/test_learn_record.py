@@ -271,12 +271,9 @@ def test_the_loop_ends_when_it_should(
 
 
 def test_what_a_related_host_ended_in_needs_fewer_quiet_rounds(defect: Defect) -> None:
-    low, high = (Minimum(label, (label, "Dimer"), defect.atoms, 0.0) for label in ("v_Cd_0_of_CdSe", "Rattled"))
-    related, settings = ("v_Cd_0_of_CdSe", "v_Cd_0_of_CdS"), LearnSettings(patience=3, related_patience=2)
-    assert wanted_patience((low, high), related, settings) == 2
-    assert wanted_patience((high, low), related, settings) == 3  # something else lies lower
-    assert wanted_patience((), related, settings) == wanted_patience((low,), (), settings) == 3
-    assert wanted_patience((low,), related, LearnSettings(patience=1, related_patience=2)) == 1
+    settings = LearnSettings(patience=3, related_patience=2)
+    assert (wanted_patience(True, settings), wanted_patience(False, settings)) == (2, 3)
+    assert wanted_patience(True, LearnSettings(patience=1, related_patience=2)) == 1
 
 
 def test_a_loop_that_has_not_begun() -> None:
@@ -311,13 +308,14 @@ def answered(
     energy: float,
     state: RelaxationState = RelaxationState.CONVERGED,
     reason: str = "",
+    force: float = 0.01,
 ) -> None:
-    """A task with one frame."""
+    """A task with one frame, at rest by default."""
     key = TaskKey(stage, defect.label, label)
     campaign.record.add_tasks(stage, defect.label, [(label, end)])
     if state is not RelaxationState.FAILED:
         zeros = np.zeros((len(end), 3))
-        checkpoint = Checkpoint(frame(end, energy), FireState(zeros, 0.1, 0.1, 0), energy)
+        checkpoint = Checkpoint(frame(end, energy, force), FireState(zeros, 0.1, 0.1, 0), energy)
         campaign.record.write_steps([(key, checkpoint)], seconds=0.0)
     if state.is_finished:
         campaign.record.finish(key, state, reason, 1)
@@ -524,7 +522,7 @@ def test_only_a_relaxation_that_begins_ends_for_its_height() -> None:
     item, one = Round(3, "m", 0, (), ()), asked("reference", "Rattled_from_r3")
 
     def stops(item: Round, one: Asked, lowest: float) -> bool:
-        rule = rule_of_height(item, one, lowest, 0.5, ())
+        rule = rule_of_height(item, one, lowest, 0.5, RELAXATION, ())
         return rule is not None and rule(high) is not None
 
     assert stops(item, one, 0.0)
@@ -532,7 +530,7 @@ def test_only_a_relaxation_that_begins_ends_for_its_height() -> None:
     assert not stops(item, replace(one, calls_before=1), 0.0)  # it has come down from there
     assert not stops(item, one, math.inf)
     assert not stops(replace(item, number=0), one, 0.0)
-    check = rule_of_height(replace(item, of_check=True), one, 0.0, 0.5, ())
+    check = rule_of_height(replace(item, of_check=True), one, 0.0, 0.5, RELAXATION, ())
     assert isinstance(check, AfterFrames)
     assert check.stop == Stop(RelaxationState.UNCONVERGED, HIGH)
 
@@ -549,16 +547,19 @@ def test_how_low_there_is_something_is_told_by_relaxations_that_wait_as_well(def
 
 def test_the_first_round_pauses_sampling_structures_at_rest_and_nothing_else() -> None:
     first, down = Round(0, "", 0, (), ()), path((9.0, 2.0), (2.0, 0.1), (2.1, 0.6), (1.9, 0.14), (1.8, 0.04))
-    rule = rule_of_height(first, asked("reference", "Dimer"), math.inf, 0.5, ())
+    rule = rule_of_height(first, asked("reference", "Dimer"), math.inf, 0.5, RELAXATION, ())
     assert rule is not None
     told = [rule(one) for one in down[:4]]
     assert told[:3] == [None] * 3
     assert told[3] is not None
     assert told[3].state is RelaxationState.RUNNING
-    assert rule_of_height(first, asked("reference", UNPERTURBED), math.inf, 0.5, ()) is None
+    assert rule_of_height(first, asked("reference", UNPERTURBED), math.inf, 0.5, RELAXATION, ()) is None
+    # Once is enough where the forces are small enough for an end: the next round's surrogate may know better.
+    assert paused_at_rest(RELAXATION)(path((1.8, 0.009))[0]) is not None
+    assert paused_at_rest(RELAXATION)(path((1.8, 0.011))[0]) is None
     # An interruption forgets nothing.
-    assert paused_at_rest(down[:3])(down[3]) is not None
-    assert paused_at_rest(down[2:3])(down[3]) is None
+    assert paused_at_rest(RELAXATION, down[:3])(down[3]) is not None
+    assert paused_at_rest(RELAXATION, down[2:3])(down[3]) is None
 
 
 def path(*points: tuple[float, float]) -> list[Frame]:
@@ -659,8 +660,8 @@ def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:
 
 def test_what_is_left_can_be_taken_up_again(campaign: Campaign, defect: Defect) -> None:
     running = RelaxationState.RUNNING
-    answered(campaign, defect, "reference", "a_from_r1", dimer(defect), -1.0, running)
-    answered(campaign, defect, "check", "Rattled", dimer(defect), -0.9, running)
+    answered(campaign, defect, "reference", "a_from_r1", dimer(defect), -1.0, running, force=0.1)
+    answered(campaign, defect, "check", "Rattled", dimer(defect), -0.9, running, force=0.1)
     answered(campaign, defect, "reference", "b_from_0", dimer(defect), -0.8, running)  # of another charge state
     campaign.record.add_tasks("reference", defect.label, [("c_from_r1", defect.atoms)])
     questions = (asked("reference", "a_from_r1"), asked("reference", "c_from_r1"), asked("check", "Rattled"))
@@ -683,6 +684,16 @@ def test_what_is_left_can_be_taken_up_again(campaign: Campaign, defect: Defect) 
     assert said.checks == 0
     take_up_again(campaign, defect, told)
     assert states() == before
+
+
+def test_what_only_waited_to_be_confirmed_is_a_minimum(campaign: Campaign, defect: Defect) -> None:
+    """A relaxation of the first round that came to rest pauses; the budget may end the loop there."""
+    answered(campaign, defect, "reference", "Dimer", dimer(defect), -1.0, RelaxationState.RUNNING)
+    first = Round(0, "", 0, (), (asked("reference", "Dimer"),), answered=True)
+    leave_unfinished(campaign, defect, LearnRecord(rounds=(first,), ending=Ending.MAX_FORCE_CALLS))
+    (task,) = campaign.record.tasks("reference")
+    assert (task.state, task.reason, task.evaluations) == (RelaxationState.CONVERGED, "", 1)
+    assert [minimum.representative for minimum in read_answers(campaign, defect).found] == ["Dimer"]
 
 
 def test_a_check_that_failed_is_none(campaign: Campaign, defect: Defect) -> None:

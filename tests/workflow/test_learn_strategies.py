@@ -192,6 +192,24 @@ def test_mixed_relaxes_the_lowest_and_points_at_the_others() -> None:
     assert all("unsure by" in question.reason for question in asked[3:])
 
 
+def test_mixed_asks_relaxations_alone_where_a_ground_state_was_carried_over() -> None:
+    """One that was begun goes on, and one new minimum is looked at, however high it is predicted."""
+    begun = {"Bond_Distortion_20.0%": frame(STRUCTURES["Bond_Distortion_20.0%"], -1.0)}
+    minima = (predicted("Dimer", 1.2), predicted("Unperturbed", 1.5, spread=0.1))
+    seen = view(*minima, unfinished=begun, spread=sure, carried_over=True)
+    asked = strategy("mixed").questions(seen)
+    assert kinds(asked) == [("Bond_Distortion_20.0%", Kind.CORRECTED), ("Dimer", Kind.CORRECTED)]
+    assert [question.max_calls for question in asked] == [seen.settings.relaxation_calls, FIRST_LOOK]
+    assert kinds(strategy("mixed").questions(replace(seen, calls_left=12))) == [
+        ("Bond_Distortion_20.0%", Kind.CORRECTED)
+    ]
+    (alone,) = strategy("mixed").questions(view(minima[1], carried_over=True))
+    assert (alone.kind, alone.max_calls) == (Kind.CORRECTED, seen.settings.relaxation_calls)
+    assert strategy("mixed").questions(replace(EMPTY, carried_over=True)) == ()
+    # A strategy that was chosen by name asks what it always asks.
+    assert kinds(strategy("corrected").questions(seen)) == [("Bond_Distortion_20.0%", Kind.CORRECTED)]
+
+
 def test_mixed_goes_on_before_it_begins() -> None:
     begun = {"Bond_Distortion_20.0%": frame(STRUCTURES["Bond_Distortion_20.0%"], -1.0)}
     seen = view(predicted("Dimer", -1.2), unfinished=begun, spread=sure)

@@ -10,11 +10,12 @@ import numpy as np
 from ase import Atoms
 
 from defectscout.core.defect import Bond, Minimum
+from defectscout.core.frames import Frame, Prediction
 from defectscout.workflow.campaign import Campaign, Source
 from defectscout.workflow.learn import say
 from defectscout.workflow.learn.learner import Learner
 from defectscout.workflow.learn.scouting import Scouted
-from defectscout.workflow.learn.view import Answers, round_view
+from defectscout.workflow.learn.view import Answers, is_carried_over, round_view
 from defectscout.workflow.settings import SearchSettings
 from listening import Listening
 from minima.vacancy_cases import CUBIC, dimer, vacancy
@@ -55,6 +56,27 @@ def test_what_looks_like_a_known_minimum_is_known() -> None:
     predicted = Minimum("Bond_Distortion_-40.0%", ("Bond_Distortion_-40.0%",), dimer(DEFECT), -1.0, (BOND,))
     (one,) = view_of(predicted, found).predicted
     assert one.known_as == "Dimer"
+
+
+def test_what_was_carried_over_from_a_related_host_may_be_the_lowest() -> None:
+    """Whether its relaxation has ended or still goes on."""
+    related = ("v_Cd_0_of_CdSe", "v_Cd_0_of_CdS")
+    own = Minimum("Dimer", ("Dimer", "Rattled"), dimer(DEFECT), -1.0)
+    carried = Minimum("Rattled", ("Rattled", "v_Cd_0_of_CdSe"), dimer(DEFECT), -2.0)
+
+    def answers(*found: Minimum, **unfinished: float) -> Answers:
+        frames = {
+            label: Frame(DEFECT.atoms, Prediction(energy, np.zeros((len(DEFECT.atoms), 3))), 0)
+            for label, energy in unfinished.items()
+        }
+        return Answers(frames=(), found=found, unfinished=frames, ended={}, refused=(), calls=0)
+
+    assert is_carried_over(answers(carried, own), related)
+    assert is_carried_over(answers(own, v_Cd_0_of_CdSe=-2.0), related)
+    assert not is_carried_over(answers(own, v_Cd_0_of_CdSe=0.0), related)  # something else lies lower
+    assert not is_carried_over(answers(carried, Dimer=-3.0), related)
+    assert not is_carried_over(answers(carried), ())
+    assert not is_carried_over(answers(), related)
 
 
 def test_scouting_relaxations_that_led_nowhere_are_told() -> None:

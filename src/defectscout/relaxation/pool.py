@@ -158,10 +158,12 @@ class _Track:
 def _end(track: _Track) -> Relaxation | None:
     """The relaxation's end, or how it stands if it pauses here; None if it goes on."""
     end = track.stepper.ended(track.start)
-    if end is not None:
+    if end is not None and end.state is not RelaxationState.CONVERGED:
         return end
     checkpoint = track.start.checkpoint
     stop = track.job.stop(checkpoint.frame) if checkpoint is not None and track.job.stop is not None else None
+    if end is not None and (stop is None or stop.state is not RelaxationState.RUNNING):
+        return end  # the optimiser's own end; but what pauses there is not over
     if stop is not None:
         return finish(track.start, stop.state, stop.reason)
     if track.job.max_calls is not None and track.spent >= track.job.max_calls:

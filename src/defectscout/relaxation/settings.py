@@ -43,7 +43,7 @@ class CorrectedSettings(Settings):
         60, ge=2, description="largest number of surrogate calls for one proposal, twice near the end"
     )
     promise: float = Field(
-        0.01,
+        0.002,
         gt=0,
         description="small forces are no end while the corrected surface still falls by this much within the trust "
         "radius, as at a saddle point, eV",

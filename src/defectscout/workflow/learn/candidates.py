@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from defectscout.core.defect import Defect
 from defectscout.core.frames import RelaxationState
+from defectscout.relaxation.steps import residual
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.rounds import Asked, LearnRecord, read_records, tasks_of
 from defectscout.workflow.learn.view import LEFT, WITHOUT_END, sampling_members
@@ -61,9 +62,15 @@ def _members(
 
 
 def leave_unfinished(campaign: Campaign, defect: Defect, record: LearnRecord) -> None:
-    """Mark what a loop that has ended began and does not go on with."""
+    """Mark what a loop that has ended began and does not go on with; what only waits to be confirmed is converged."""
+    settings = campaign.settings.refinement
     for task in _of_loop(campaign, defect, record):
-        if not task.state.is_finished:
+        if task.state.is_finished:
+            continue
+        last = task.as_relaxation().final
+        if last is not None and residual(last.prediction, settings) < settings.force:
+            campaign.record.finish(task.key, RelaxationState.CONVERGED, "", task.evaluations)
+        else:
             campaign.record.finish(task.key, RelaxationState.UNCONVERGED, LEFT, task.evaluations)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from defectscout.core.defect import Minimum
 from defectscout.evaluation.trust import Ending
 from defectscout.workflow.learn.rounds import LearnRecord
 from defectscout.workflow.learn.settings import LearnSettings
@@ -42,16 +40,14 @@ def calls_left(spent: Spent, settings: LearnSettings) -> int | None:
     return None if settings.max_force_calls is None else max(0, settings.max_force_calls - spent.calls)
 
 
-def wanted_patience(found: Sequence[Minimum], related: Sequence[str], settings: LearnSettings) -> int:
+def wanted_patience(carried_over: bool, settings: LearnSettings) -> int:
     """Rounds at the end that have to bring nothing new and lower.
 
     Args:
-        found: minima that the reference has relaxed, lowest first.
-        related: sampling structures that come from related hosts.
+        carried_over: whether the lowest minimum is what the ground state of a related host has become.
         settings: of the loop.
     """
-    taken_over = bool(found) and not set(related).isdisjoint(found[0].members)
-    return min(settings.patience, settings.related_patience) if taken_over else settings.patience
+    return min(settings.patience, settings.related_patience) if carried_over else settings.patience
 
 
 def decide(record: LearnRecord, unfinished: bool, spent: Spent, patience: int, settings: LearnSettings) -> Decision:

@@ -16,7 +16,7 @@ from defectscout.workflow.learn.ending import wanted_patience
 from defectscout.workflow.learn.foreseen import FORESEEN
 from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
 from defectscout.workflow.learn.scouting import nearest_fingerprint
-from defectscout.workflow.learn.view import LEFT, LOWER, Answers, read_answers
+from defectscout.workflow.learn.view import LEFT, LOWER, Answers, is_carried_over, read_answers
 from defectscout.workflow.record import CHECK, Task, TaskKey
 from defectscout.workflow.stages.sampling import read_metadata
 
@@ -62,7 +62,7 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
         ending=record.ending,
         rounds=len(record.scouting_rounds),
         quiet_rounds=record.quiet_rounds,
-        patience=wanted_patience(answers.found, made.related if made else (), campaign.settings.learn),
+        patience=wanted_patience(is_carried_over(answers, made.related if made else ()), campaign.settings.learn),
         minima=len(answers.found),
         unfinished=_left_within(tasks, answers, campaign.settings.learn.window),
         energies=[(pair.predicted, pair.energy) for pair in pairs],

@@ -61,6 +61,7 @@ from defectscout.workflow.learn.strategies.wording import within_budget
 from defectscout.workflow.learn.view import (
     Answers,
     found_before,
+    is_carried_over,
     is_unfinished,
     read_answers,
     round_view,
@@ -135,7 +136,7 @@ def _step(learner: Learner, defects: Sequence[Defect]) -> None:
     settings, answers = campaign.settings.learn, read_answers(campaign, defect)
     spent = _spent(campaign, defects)
     unfinished = is_unfinished(answers, record.rounds[-1] if record.rounds else None, settings.window)
-    patience = wanted_patience(answers.found, learner.related, settings)
+    patience = wanted_patience(is_carried_over(answers, learner.related), settings)
     decision = decide(record, unfinished, spent, patience, settings)
     if decision.ending is not None:
         _close(learner, record, decision.ending)
@@ -193,7 +194,8 @@ def _begin_round(learner: Learner, record: LearnRecord, answers: Answers, budget
     def spread(structures: Sequence[Atoms]) -> FloatArray:
         return force_spread(snapshots, [with_charge(atoms, defect.charge) for atoms in structures])
 
-    view = round_view(campaign, defect, number, scouted, answers, spread, budget)
+    carried_over = is_carried_over(answers, learner.related)
+    view = round_view(campaign, defect, number, scouted, answers, spread, budget, carried_over=carried_over)
     chosen = strategy(campaign.settings.learn.ask, campaign.settings.minima).questions(view)
     questions = with_low_point(view, chosen, answers.low_point, record, learner.starts, campaign.settings.minima)
     item = Round(
@@ -307,7 +309,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
         highest = highest_that_matters(one, lowest, window)
         merged = MergedByPrediction(surrogate, defect, known, highest, campaign.settings.scouting, minima, before)
-        height = rule_of_height(item, one, lowest, window, before)
+        height = rule_of_height(item, one, lowest, window, campaign.settings.refinement, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
         if item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)

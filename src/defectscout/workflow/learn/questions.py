@@ -76,6 +76,7 @@ class RoundView:
         spread: how unsure the surrogate is of any structure.
         calls_left: force calls that the budget leaves; None without a limit.
         settings: of the loop.
+        carried_over: whether the lowest minimum is what the ground state of a related host has become.
     """
 
     defect: Defect
@@ -88,6 +89,7 @@ class RoundView:
     spread: Spread
     calls_left: int | None
     settings: LearnSettings
+    carried_over: bool = False
 
 
 class Strategy(Protocol):

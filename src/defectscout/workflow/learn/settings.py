@@ -47,9 +47,9 @@ class LearnSettings(Settings):
 
     ask: Literal["mixed", "minima", "uncertain", "corrected"] = Field(
         "mixed",
-        description="mixed: points at new surrogate minima, and a corrected relaxation of the lowest; minima: relax "
-        "each new minimum; uncertain: points along trajectories where the surrogate is least sure; corrected: "
-        "corrected relaxations alone",
+        description="mixed: points at new surrogate minima, and a corrected relaxation of the lowest, or relaxations "
+        "alone where the ground state of a related host was carried over; minima: relax each new minimum; uncertain: "
+        "points along trajectories where the surrogate is least sure; corrected: corrected relaxations alone",
     )
     first_relaxations: int = Field(
         1,

@@ -15,6 +15,7 @@ from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AT_REST
+from defectscout.relaxation.steps import residual
 from defectscout.surrogates.base import Surrogate
 from defectscout.workflow.learn.places import Place, led_to, said_of, same_place
 from defectscout.workflow.learn.rounds import Asked, Round
@@ -116,17 +117,27 @@ def far_above(highest: float, earlier: Sequence[Frame] = ()) -> AfterFrames:
     return AfterFrames(is_too_high, CALM_FRAMES, Stop(RelaxationState.UNCONVERGED, HIGH), earlier)
 
 
-def paused_at_rest(earlier: Sequence[Frame] = ()) -> AfterFrames:
-    """A relaxation of the first round pauses where it is nearly at rest.
+def paused_at_rest(settings: RelaxationSettings, earlier: Sequence[Frame] = ()) -> StopAt:
+    """A relaxation of the first round pauses where it is nearly at rest, or at rest.
 
     The last hundredths of an eV take as many force calls as the way there. In the next round they take fewer, since the
-    surrogate has learned from the frames near by; and none, if the loop finds something much lower.
-    """
+    surrogate has learned from the frames near by; and none, if the loop finds something much lower. It may also know
+    that a relaxation with small forces is not at its end: one in V_Cd of CdSe was on the slope of a soft valley, 9 meV
+    up, where the surrogate that had not learned there promised no more, and five force calls went down to its floor.
 
-    def is_at_rest(frame: Frame) -> bool:
+    Args:
+        settings: of the relaxation.
+        earlier: frames of the relaxation before an interruption, without the one that it goes on from.
+    """
+    pause = Stop(RelaxationState.RUNNING, "paused: nearly at rest")
+
+    def is_nearly_at_rest(frame: Frame) -> bool:
         return frame.prediction.fmax < NEARLY_AT_REST
 
-    return AfterFrames(is_at_rest, RESTING_FRAMES, Stop(RelaxationState.RUNNING, "paused: nearly at rest"), earlier)
+    def ask(frame: Frame) -> Stop | None:
+        return pause if residual(frame.prediction, settings) < settings.force else None
+
+    return first_of(AfterFrames(is_nearly_at_rest, RESTING_FRAMES, pause, earlier), ask)
 
 
 def astray(lowest: float) -> StopAt:
@@ -168,7 +179,9 @@ def highest_that_matters(one: Asked, lowest: float, window: float) -> float:
     return math.inf if one.label == UNPERTURBED else lowest + window
 
 
-def rule_of_height(item: Round, one: Asked, lowest: float, window: float, earlier: Sequence[Frame]) -> StopAt | None:
+def rule_of_height(
+    item: Round, one: Asked, lowest: float, window: float, settings: RelaxationSettings, earlier: Sequence[Frame]
+) -> StopAt | None:
     """Where a relaxation of a round stops because it stands too high, or may; None if it goes down to its end.
 
     Args:
@@ -176,10 +189,11 @@ def rule_of_height(item: Round, one: Asked, lowest: float, window: float, earlie
         one: the relaxation.
         lowest: the lowest energy that was known before the round, eV.
         window: up to where above that minima matter, eV.
+        settings: of the relaxation.
         earlier: frames of the relaxation before an interruption of this round.
     """
     if item.number == 0:  # which has nothing to be far above of
-        return None if one.label == UNPERTURBED else paused_at_rest(earlier)
+        return None if one.label == UNPERTURBED else paused_at_rest(settings, earlier)
     highest = highest_that_matters(one, lowest, window)
     if math.isinf(highest):
         return None

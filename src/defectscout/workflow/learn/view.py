@@ -172,6 +172,18 @@ def is_unfinished(answers: Answers, last: Round | None, window: float) -> bool:
     )
 
 
+def is_carried_over(answers: Answers, related: Sequence[str]) -> bool:
+    """Whether the lowest that was relaxed, or is being relaxed, is what the ground state of a related host has become.
+
+    Args:
+        answers: what the reference has said so far.
+        related: sampling structures that come from related hosts.
+    """
+    standing = [(minimum.energy, minimum.members) for minimum in answers.found]
+    standing += [(frame.prediction.energy, (label,)) for label, frame in answers.unfinished.items()]
+    return bool(standing) and not set(related).isdisjoint(min(standing)[1])
+
+
 def scouting_starts(sampling: Sequence[SamplingStructure], answers: Answers) -> tuple[SamplingStructure, ...]:
     """What is scouted: the sampling structures, the minima found so far, and what relaxations have come to."""
     found = [SamplingStructure(minimum.representative, minimum.atoms) for minimum in answers.found]
@@ -189,6 +201,8 @@ def round_view(
     answers: Answers,
     spread: Spread,
     calls_left: int | None,
+    *,
+    carried_over: bool = False,
 ) -> RoundView:
     """Everything that a strategy knows, with each predicted minimum told from what is known."""
     return RoundView(
@@ -202,6 +216,7 @@ def round_view(
         spread=spread,
         calls_left=calls_left,
         settings=campaign.settings.learn,
+        carried_over=carried_over,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.strategies.along import unsure_points
+from defectscout.workflow.learn.strategies.carried_over import CarriedOver
 from defectscout.workflow.learn.strategies.relaxing import relaxations
 from defectscout.workflow.learn.strategies.situation import SURE, Situation, situation
 from defectscout.workflow.learn.strategies.wording import at_minimum, within_budget
@@ -32,6 +33,8 @@ class Mixed:
     4. where those are fewer than `settings.points`, a point along a trajectory where the surrogate is not sure;
     5. predicted minima far above the lowest.
 
+    Where the lowest is what the ground state of a related host has become, it is `CarriedOver` that asks.
+
     Attributes:
         apart: how structures are told apart.
         sure: spread of the force up to which the surrogate counts as sure, eV/Å.
@@ -42,6 +45,8 @@ class Mixed:
 
     def questions(self, view: RoundView) -> tuple[Question, ...]:
         """The questions of a round, the most useful first."""
+        if view.carried_over:
+            return CarriedOver(self.apart).questions(view)
         state = situation(view, self.apart)
         asked, others = relaxations(view, state, lambda p: view.number > 1 or p.asked or p.spread <= self.sure)
         limit = len(asked) + view.settings.points

@@ -43,9 +43,13 @@ def relaxations(
     chosen = ready[: max(0, most - len(asked))]
     asked += giving_way[: max(0, most - len(asked) - len(chosen))]
     for predicted in chosen:
-        first = calls if predicted.asked or predicted.spread <= DOUBTFUL else min(FIRST_LOOK, calls)
-        asked.append(at_minimum(view, state, predicted, Kind.CORRECTED, first, asked))
+        asked.append(at_minimum(view, state, predicted, Kind.CORRECTED, first_calls(predicted, calls), asked))
     return asked, tuple(predicted for predicted in state.new if not any(predicted is other for other in chosen))
+
+
+def first_calls(predicted: PredictedMinimum, calls: int) -> int:
+    """Force calls of a relaxation in the round that begins it: `calls`, or fewer where the minimum is doubtful."""
+    return calls if predicted.asked or predicted.spread <= DOUBTFUL else min(FIRST_LOOK, calls)
 
 
 def _gives_way(view: RoundView, label: str, ready: Sequence[PredictedMinimum]) -> bool:
