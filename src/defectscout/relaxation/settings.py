@@ -43,10 +43,15 @@ class CorrectedSettings(Settings):
         60, ge=2, description="largest number of surrogate calls for one proposal, twice near the end"
     )
     promise: float = Field(
-        0.002,
+        0.01,
         gt=0,
         description="small forces are no end while the corrected surface still falls by this much within the trust "
         "radius, as at a saddle point, eV",
+    )
+    promise_learned: float = Field(
+        0.002,
+        gt=0,
+        description="the same for a relaxation that was at rest before the surrogate learned from its frames, eV",
     )
 
 

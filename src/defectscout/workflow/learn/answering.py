@@ -14,6 +14,7 @@ from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AloneStepper, CorrectedStepper, FireStepper, Stepper
+from defectscout.relaxation.steps import residual
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
@@ -85,7 +86,7 @@ def answer_round(
                 atoms=task.start,
                 charge=defect.charge,
                 checkpoint=task.checkpoint,
-                stepper=_stepper(campaign.settings.refinement, one, surrogate, defect.charge),
+                stepper=_stepper(settings_for(campaign, one, task.key), one, surrogate, defect.charge),
                 max_calls=left,
                 stop=stop(one),
             )
@@ -104,6 +105,19 @@ def answer_round(
         on_finish=keeper.finish,
     )
     progress.finish(STAGE)
+
+
+def settings_for(campaign: Campaign, one: Asked, key: TaskKey) -> RelaxationSettings:
+    """How a relaxation ends: one that was at rest when this round began needs less of a reason to go on.
+
+    The surrogate has learned from its frames since, so that a smaller promise is worth a force call.
+    """
+    settings = campaign.settings.refinement
+    before = campaign.record.frames(key)[: one.calls_before]
+    if not before or residual(before[-1].prediction, settings) >= settings.force:
+        return settings
+    corrected = settings.corrected.model_copy(update={"promise": settings.corrected.promise_learned})
+    return settings.model_copy(update={"corrected": corrected})
 
 
 def _stepper(settings: RelaxationSettings, one: Asked, surrogate: Callable[[Asked], Surrogate], charge: int) -> Stepper:
