@@ -11,6 +11,7 @@ from defectscout.core.errors import NothingFoundError
 from defectscout.core.frames import RelaxationState
 from defectscout.evaluation.trust import Ending, sentences
 from defectscout.workflow.compare import compare
+from defectscout.workflow.learn.questions import Kind
 from defectscout.workflow.learn.settings import TuningSettings
 from defectscout.workflow.record import Record
 from defectscout.workflow.results import SearchResult
@@ -240,6 +241,14 @@ def test_a_surprise_restarts_the_loop(template: Path, tmp_path: Path, learned: S
     (kept,) = records(result.folder).values()
     surprised = next(item for item in kept.rounds if item.surprises)
     assert [item.of_check for item in kept.rounds[surprised.number :]] == [True, False, True]
+    # The check had paused where the surrogate was wrong, and went on with one that had learned from it.
+    paused = kept.rounds[surprised.number - 1]
+    assert (paused.of_check, paused.cut, paused.news) == (True, True, False)
+    assert [one.kind for one in (*paused.asked, *surprised.asked)] == [Kind.ALONE, Kind.CORRECTED]
+    assert surprised.asked[0].calls_before > 0
+    assert surprised.model != paused.model
+    assert any("the check goes on" in text for text in progress.messages)
+    assert any("with a surrogate that has learned from it goes on" in text for text in progress.messages)
     assert not kept.rounds[-1].news
     assert result["v_Mg_0"].confidence.level != "high"
     assert any("a new minimum" in text for text in progress.messages)

@@ -46,6 +46,8 @@ from defectscout.workflow.learn.stopping import (
     ASTRAY,
     FAR_UP,
     HIGH,
+    PAUSED,
+    RIGHT_FORCE,
     RIGHT_FRAMES,
     AfterFrames,
     MergedByPrediction,
@@ -57,6 +59,7 @@ from defectscout.workflow.learn.stopping import (
     lowest_known,
     merged_by_fingerprint,
     paused_at_rest,
+    paused_where_wrong,
     rule_of_height,
 )
 from defectscout.workflow.learn.view import LEFT, found_before, is_unfinished, read_answers, round_view
@@ -252,7 +255,7 @@ def test_the_loop_ends_when_it_should(
     decision = decide(told, unfinished, Spent(calls, hours), patience, settings)
     is_spent = (max_calls is not None and calls >= max_calls) or (max_hours is not None and hours >= max_hours)
     quiet = told.quiet_rounds >= patience and not unfinished
-    settled = quiet or kinds.endswith("e")
+    settled = quiet or kinds[-1] in "eh"  # half a check is gone on with before anything else
     if decision.ending in (Ending.QUIET, Ending.NOTHING_LEFT):
         assert told.is_checked or (settled and not checks)
         assert (decision.ending is Ending.QUIET) or "e" in kinds
@@ -502,6 +505,16 @@ def test_at_rest_above_what_matters_a_surrogate_need_not_be_right_about_the_path
 
 def _at(defect: Defect, energy: float, *forces: float) -> list[Prediction]:
     return [frame(defect.atoms, energy, force=force).prediction for force in forces]
+
+
+def test_a_check_pauses_where_it_is_at_rest_and_the_surrogate_wrong(defect: Defect) -> None:
+    def told(error: float, distance: float) -> Stop | None:
+        surrogate = Springs([(dimer(defect), 0.0)], error)
+        return paused_where_wrong(surrogate, defect.charge)(towards(dimer(defect), distance))
+
+    assert told(RIGHT_FORCE * 1.1, 0.01) == Stop(RelaxationState.RUNNING, PAUSED)
+    assert told(RIGHT_FORCE * 0.9, 0.01) is None  # it may lead on
+    assert told(RIGHT_FORCE * 1.1, 1.0) is None  # on the way down nobody leads
 
 
 def test_an_interrupted_check_goes_on_with_what_it_knew(defect: Defect, surrogate: Springs) -> None:

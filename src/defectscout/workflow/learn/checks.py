@@ -9,12 +9,20 @@ import numpy as np
 
 from defectscout.core.defect import SamplingStructure
 from defectscout.relaxation.checks import is_crowded
+from defectscout.relaxation.steppers import AT_REST
+from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.rounds import LearnRecord
+from defectscout.workflow.record import TaskKey
 
 TIGHT: Final = 0.75
 """Atoms this near to each other, as a fraction of the sum of their covalent radii. Relaxations of neighbours drawn in
 by 60 % (0.68 in CdTe, 0.73 in CdSe; 0.79 in all other sampling structures) took 26 to 39 force calls, others 15 to
 28."""
+
+
+def was_at_rest(campaign: Campaign, key: TaskKey) -> bool:
+    """Whether a relaxation has a frame at which it was at rest."""
+    return any(frame.prediction.fmax < AT_REST for frame in campaign.record.frames(key))
 
 
 def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[SamplingStructure]:

@@ -68,7 +68,7 @@ def decide(record: LearnRecord, unfinished: bool, spent: Spent, patience: int, s
     nothing_left = exhausted and scouting[-1] is record.rounds[-1]
     if record.is_checked:
         return Decision(Ending.NOTHING_LEFT if exhausted else Ending.QUIET)
-    settled = nothing_left or (record.quiet_rounds >= patience and not unfinished)
+    settled = nothing_left or record.is_half_checked or (record.quiet_rounds >= patience and not unfinished)
     if settled and not settings.checks:
         return Decision(Ending.NOTHING_LEFT if nothing_left else Ending.QUIET)
     if budget is not None:

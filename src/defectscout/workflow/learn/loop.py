@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ase import Atoms
 
-from defectscout.core.defect import UNPERTURBED, Defect
+from defectscout.core.defect import UNPERTURBED, Defect, SamplingStructure
 from defectscout.core.frames import FloatArray
 from defectscout.core.progress import Progress
 from defectscout.evaluation.trust import Ending
@@ -20,7 +20,7 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn import say
 from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
-from defectscout.workflow.learn.checks import by_doubt
+from defectscout.workflow.learn.checks import by_doubt, was_at_rest
 from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
@@ -54,6 +54,7 @@ from defectscout.workflow.learn.stopping import (
     first_of,
     highest_that_matters,
     lowest_known,
+    paused_where_wrong,
     rule_of_height,
 )
 from defectscout.workflow.learn.strategies import strategy
@@ -221,21 +222,44 @@ def _earlier(learner: Learner, record: LearnRecord, current: str) -> list[Surrog
 
 
 def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget: int | None) -> None:
-    """Have the reference alone relax those sampling structures whose outcome changed the most between rounds."""
+    """Have the reference alone relax those sampling structures whose outcome changed the most between rounds.
+
+    A check that paused at rest goes on like the loop's own relaxations, with a surrogate that learns from it between
+    rounds.
+    """
     campaign = learner.campaign
     tasks = tasks_of(campaign, learner.defect.label, (REFERENCE, CHECK))
     done = {task.key.label for task in tasks if task.state.is_finished or task.key.stage == REFERENCE}
     order = by_doubt(record, [start for start in learner.starts if start.label not in done])
     wanted = campaign.settings.learn.checks - len(record.last_checked & done)
-    limit = campaign.settings.refinement.max_steps + 1
-    questions = [
-        Question(start.label, start.atoms, Kind.ALONE, limit, "a check on surprise") for start in order[:wanted]
-    ]
+    rested = {task.key.label for task in tasks if task.key.stage == CHECK and was_at_rest(campaign, task.key)}
+    questions = [_check_of(learner, start, rested=start.label in rested) for start in order[:wanted]]
     number = len(record.rounds)
+    clock = time.monotonic()
+    goes_on = any(question.label in rested for question in questions)
+    model = tuned_surrogate(learner, record, f"round-{number:02d}", number) if goes_on else record.model
     asked = _asked(learner, within_budget(questions, budget), number, None, of_check=True)
-    item = Round(number, record.model, 0, (), asked, answers.lowest, of_check=True, cut=len(asked) < len(questions))
+    item = Round(
+        number=number,
+        model=model,
+        surrogate_calls=0,
+        predicted=(),
+        asked=asked,
+        lowest_before=answers.lowest,
+        of_check=True,
+        cut=len(asked) < len(questions),
+        tuning_seconds=time.monotonic() - clock,
+    )
     say.round_begins(learner, item)
-    _store(learner, record, item, questions)
+    _store(learner, replace(record, model=model), item, questions)
+
+
+def _check_of(learner: Learner, start: SamplingStructure, *, rested: bool) -> Question:
+    settings = learner.campaign.settings
+    kind, calls = Kind.ALONE, settings.refinement.max_steps + 1
+    if rested:
+        kind, calls = Kind.CORRECTED, settings.learn.relaxation_calls
+    return Question(start.label, start.atoms, kind, calls, "a check on surprise")
 
 
 def _asked(
@@ -314,6 +338,8 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         if item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
             rules.append(high_by_prediction(foresight, highest, before))
+            if not one.calls_before:
+                rules.append(paused_where_wrong(surrogate, defect.charge))
         return first_of(*rules)
 
     def proposes(one: Asked) -> Surrogate:

@@ -82,7 +82,7 @@ class Round:
             within the window of the lowest.
         of_check: whether it only checks the answer.
         surprises: relaxations of a check that found a minimum that the loop had not.
-        cut: whether the budget cut the first round or a check short.
+        cut: whether the budget cut the first round short, or a check has not come to its end.
         tuning_seconds, scouting_seconds, asking_seconds: wall time.
     """
 
@@ -155,6 +155,12 @@ class LearnRecord:
         """Whether a whole check has followed the last news."""
         last = self.rounds[-1] if self.rounds else None
         return last is not None and last.of_check and not last.news and not last.cut
+
+    @property
+    def is_half_checked(self) -> bool:
+        """Whether the last round began a check, or went on with one, that has not come to its end."""
+        last = self.rounds[-1] if self.rounds else None
+        return last is not None and last.of_check and last.cut and not last.news
 
     @property
     def last_checked(self) -> frozenset[str]:

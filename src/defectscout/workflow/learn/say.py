@@ -24,7 +24,9 @@ def round_begins(learner: Learner, item: Round) -> None:
     head = f"{learner.defect.label} round {item.number}"
     if item.of_check:
         labels = ", ".join(one.label for one in item.asked) or "nothing: no sampling structure is left"
-        learner.progress.message(f"{head}, a check on surprise: the reference alone relaxes {labels}")
+        alone = all(one.kind is Kind.ALONE for one in item.asked)
+        how = "the reference alone relaxes" if alone else "with a surrogate that has learned from it goes on"
+        learner.progress.message(f"{head}, a check on surprise: {how} {labels}")
         return
     new = sum(not one.known_as for one in item.predicted)
     found = f"{len(item.predicted)} surrogate minima, {new} of them new; " if item.number else ""
@@ -50,6 +52,7 @@ def round_answered(learner: Learner, item: Round, after: Answers) -> None:
         text = f"lower by {item.lowest_before - after.lowest:.3f} eV" if not item.of_check else "a new minimum"
     else:
         text = "nothing lower" if not item.of_check else "no surprise near the ground state"
+        text = "the check goes on" if item.of_check and item.cut else text
     learner.progress.message(
         f"{learner.defect.label} round {item.number}: {text}; {len(after.found)} minima, {after.calls} force calls"
     )
