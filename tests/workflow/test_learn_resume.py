@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from defectscout.core.errors import CampaignError
+from defectscout.learning.frames import LabelledFrame
 from defectscout.workflow import search as searching
 from defectscout.workflow.campaign import fork_campaign, read_campaign
 from defectscout.workflow.learn import campaign as learning
@@ -141,6 +142,40 @@ def test_interrupted_everywhere(
     assert ThreadWorker.answers - before == calls[0]
     check_same(folder, result, whole)
     assert len(stored_models()) == 1
+
+
+PAUSED_CHECK: tuple[tuple[str, Any, str, int, bool], ...] = (
+    ("before the round of the pause is in the record", loop, "unforeseen", 1, False),
+    ("after the pause", loop, "_begin_check", 1, False),
+    ("in tuning on the check", learner, "tune", 1, False),
+    ("after tuning on the check", learner, "tune", 1, True),
+    ("before the check goes on", loop, "_begin_check", 1, True),
+    ("in the check that goes on", Record, "write_steps", 1, True),
+    ("before its end", Record, "finish", 1, False),
+)
+
+
+def test_interrupted_where_a_check_pauses(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The surrogate takes no notice of bonds until the check has come upon one."""
+
+    def learns_from(frame: LabelledFrame) -> bool:
+        return frame.origin.start.startswith("check/")
+
+    chosen = small(learn={"first_points": 0})
+    with learning_crystal(Tuner(learns_from)):
+        before = ThreadWorker.answers
+        expected = gone_on(begun(template, tmp_path / "whole", chosen))
+        needed = ThreadWorker.answers - before
+        folder = begun(template, tmp_path / "killed", chosen)
+        before = ThreadWorker.answers
+        for where, place, name, number, after in PAUSED_CHECK:
+            with monkeypatch.context() as patch:
+                patch.setattr(place, name, killing(getattr(place, name), number, after=after))
+                assert is_killed(folder), f"the search was never {where}"
+        result = gone_on(folder)
+    assert any(item.of_check and item.cut for record in records(folder).values() for item in record.rounds)
+    assert ThreadWorker.answers - before == needed
+    check_same(folder, result, expected)
 
 
 def test_other_budgets_are_no_other_search(whole: SearchResult, template: Path) -> None:
