@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from defectscout.evaluation.trust import Ending, Surprise, Trust, ended_on_the_way, sentences, trust
+from defectscout.evaluation.trust import Ending, Surprise, Trust, sentences, surrogates_say, trust
 
 
 def told(**changes: Any) -> Trust:
@@ -150,7 +150,15 @@ def test_a_check_that_was_ended_on_the_surrogates_word_is_told_as_that(checks: i
         f"relaxed by the reference alone ({which}until the surrogate, right about how far it fell, foresaw an end more "
         "than 0.5 eV above the ground state) led to nothing within 0.5 eV"
     ) in said
-    assert ended_on_the_way(told(checks=1, foreseen=1), told(checks=2, foreseen=0)).startswith(" (1 of them until")
+    assert surrogates_say(told(checks=1, foreseen=1), told(checks=2, foreseen=0)).startswith(" (1 of them until")
+
+
+def test_a_check_that_the_surrogate_led_on_is_told_as_that() -> None:
+    rest = "down to where it came to rest, and on from there in steps that the surrogate proposed"
+    assert f"relaxed by the reference alone ({rest}) led to nothing" in sentences(told(checks=1, led=1))[-1]
+    both = sentences(told(checks=3, led=1, foreseen=2))[-1]
+    assert f"(1 of them {rest}; 2 of them until the surrogate, right" in both
+    assert surrogates_say(told(checks=2)) == ""
 
 
 def test_it_is_json_and_comes_back() -> None:

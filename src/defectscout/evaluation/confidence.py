@@ -10,7 +10,7 @@ import numpy as np
 
 from defectscout.core.defect import UNPERTURBED, Defect, Minimum, SamplingStructure
 from defectscout.evaluation.agreement import Agreement
-from defectscout.evaluation.trust import Trust, ended_on_the_way, verdict
+from defectscout.evaluation.trust import Trust, surrogates_say, verdict
 from defectscout.evaluation.unfamiliar import Unfamiliar
 from defectscout.minima.bonds import new_nonmetal_bonds
 
@@ -350,7 +350,7 @@ def _what_speaks_for_it(evidence: Evidence) -> str:
     if evidence.learned is not None:
         return (
             "The learning loop converged, and relaxations by the reference alone"
-            f"{ended_on_the_way(evidence.learned)} found no minimum within {evidence.learned.window:g} eV of the "
+            f"{surrogates_say(evidence.learned)} found no minimum within {evidence.learned.window:g} eV of the "
             "ground state that it had missed."
         )
     if evidence.surrogate:

@@ -56,6 +56,7 @@ class Trust:
         foreseen: those among them that were ended on the way, since the surrogate foresaw that they would end too high.
         surprises: minima that those found and the loop had not, the lowest first.
         window: how far above the ground state the loop was to know every minimum, eV.
+        led: those checks that came to rest on the way, and went on in steps that the surrogate proposed.
     """
 
     rounds: int
@@ -73,6 +74,7 @@ class Trust:
     foreseen: int
     surprises: tuple[Surprise, ...]
     window: float
+    led: int = 0
 
     @property
     def missed(self) -> tuple[Surprise, ...]:
@@ -94,6 +96,7 @@ def trust(
     foreseen: int,
     surprises: Sequence[Surprise],
     window: float,
+    led: int = 0,
 ) -> Trust:
     """Judge a loop.
 
@@ -115,6 +118,7 @@ def trust(
         foreseen: those among them that were ended on the surrogate's word.
         surprises: what they found.
         window: how far above the ground state the loop was to know every minimum, eV.
+        led: those checks that went on from where they came to rest in steps that the surrogate proposed.
     """
     pairs = np.array(energies, dtype=float).reshape(-1, 2)
     predicted, expected = pairs[np.isfinite(pairs).all(axis=1)].T
@@ -137,6 +141,7 @@ def trust(
         foreseen=foreseen,
         surprises=tuple(sorted(surprises, key=lambda surprise: (surprise.energy, surprise.label))),
         window=window,
+        led=led,
     )
 
 
@@ -191,24 +196,29 @@ def _calibration(told: Trust) -> tuple[str, ...]:
 def _checks(told: Trust) -> str:
     if not told.checks:
         return "No sampling structure was relaxed by the reference alone, so that a surprise is not ruled out."
-    made = f"{_count(told.checks, 'sampling structure')} relaxed by the reference alone{ended_on_the_way(told)}"
+    made = f"{_count(told.checks, 'sampling structure')} relaxed by the reference alone{surrogates_say(told)}"
     if not told.surprises:
         return f"{made} led to nothing within {told.window:g} eV of the ground state that was not known."
     found = ", ".join(f"{_height(surprise.energy)} ({surprise.label})" for surprise in told.surprises)
     return f"{made} led to {_count(len(told.surprises), 'minimum', 'minima')} that the loop had not found: {found}."
 
 
-def ended_on_the_way(*loops: Trust) -> str:
-    """What has to be said beside the number of checks of some loops where the surrogate's word ended them."""
-    foreseen, checks = sum(told.foreseen for told in loops), sum(told.checks for told in loops)
-    if not foreseen:
-        return ""
-    part = "" if checks == 1 else f"{foreseen} of them " if foreseen < checks else "all of them "
-    window = max(told.window for told in loops)
-    return (
-        f" ({part}until the surrogate, right about how far it fell, foresaw an end more than {window:g} eV above the "
-        "ground state)"
-    )
+def surrogates_say(*loops: Trust) -> str:
+    """What has to be said beside the number of checks of some loops where the surrogate had a say in them."""
+    checks, window = sum(told.checks for told in loops), max(told.window for told in loops)
+
+    def part(some: int) -> str:
+        return "" if checks == 1 else f"{some} of them " if some < checks else "all of them "
+
+    said = []
+    if led := sum(told.led for told in loops):
+        said.append(f"{part(led)}down to where it came to rest, and on from there in steps that the surrogate proposed")
+    if foreseen := sum(told.foreseen for told in loops):
+        said.append(
+            f"{part(foreseen)}until the surrogate, right about how far it fell, foresaw an end more than {window:g} eV "
+            "above the ground state"
+        )
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _height(energy: float) -> str:

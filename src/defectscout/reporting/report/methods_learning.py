@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from defectscout.evaluation.trust import Ending, Trust, ended_on_the_way
+from defectscout.evaluation.trust import Ending, Trust, surrogates_say
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.reporting.report.campaign_facts import asked, items, learned
 from defectscout.reporting.report.methods_words import number, span
@@ -121,5 +121,5 @@ def _checks(told: Sequence[Trust]) -> Iterator[str]:
         else "which led to nothing near the ground state that was not known"
     )
     was = "was" if checks == 1 else "were"
-    made = f"{count(checks, 'sampling structure')} {was} relaxed by the reference alone{ended_on_the_way(*told)}"
+    made = f"{count(checks, 'sampling structure')} {was} relaxed by the reference alone{surrogates_say(*told)}"
     yield f"As a check {made}, {led}."

@@ -25,6 +25,11 @@ def was_at_rest(campaign: Campaign, key: TaskKey) -> bool:
     return any(frame.prediction.fmax < AT_REST for frame in campaign.record.frames(key))
 
 
+def goes_on_from_rest(campaign: Campaign, key: TaskKey) -> bool:
+    """Whether a relaxation has gone on from a frame at which it was at rest, as the surrogate led it."""
+    return any(frame.prediction.fmax < AT_REST for frame in campaign.record.frames(key)[:-1])
+
+
 def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[SamplingStructure]:
     """Starts in the order in which a check may tell the most.
 
