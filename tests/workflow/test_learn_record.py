@@ -27,7 +27,7 @@ from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign, open_campaign, source_of
 from defectscout.workflow.learn.answering import settings_for
 from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
-from defectscout.workflow.learn.checks import by_doubt, goes_on_from_rest
+from defectscout.workflow.learn.checks import by_doubt, was_led
 from defectscout.workflow.learn.ending import Decision, Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.foreseen import FORESEEN
 from defectscout.workflow.learn.judging import is_news, judged, unforeseen, within_window
@@ -653,15 +653,15 @@ def test_what_was_stopped_far_above_is_no_minimum_and_no_candidate(
 def test_a_check_that_went_on_from_rest_was_led(campaign: Campaign, defect: Defect) -> None:
     answered(campaign, defect, "check", "Rattled", breathing(defect), 0.0, force=0.05)
     key = TaskKey("check", defect.label, "Rattled")
-    assert not goes_on_from_rest(campaign, key)
+    assert not was_led(campaign.record.frames(key))
     (last,) = campaign.record.frames(key)
     state = FireState(np.zeros((len(last.atoms), 3)), 0.1, 0.1, 0)
     for step, force in enumerate((0.3, 0.2), start=1):
         checkpoint = Checkpoint(frame(breathing(defect), -0.1, force, step), state, 0.0)
         campaign.record.write_steps([(key, checkpoint)], seconds=0.0)
-        assert goes_on_from_rest(campaign, key)
+        assert was_led(campaign.record.frames(key))
     answered(campaign, defect, "check", "Dimer", dimer(defect), 0.0, force=0.3)
-    assert not goes_on_from_rest(campaign, TaskKey("check", defect.label, "Dimer"))
+    assert not was_led(campaign.record.frames(TaskKey("check", defect.label, "Dimer")))
 
 
 def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,19 @@ def check_same(folder: Path, result: SearchResult, expected: SearchResult) -> No
     assert [item.sampled_by for item in result.minima] == [item.sampled_by for item in expected.minima]
 
 
-KILLS: tuple[tuple[str, Any, str, int, bool], ...] = (
+Kill = tuple[str, Any, str, int, bool]
+"""Where the search is then; what is called there, as a name in a place; the last call's number; whether it is made."""
+
+
+def interrupt(folder: Path, kills: Sequence[Kill], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on with a search as often as there are kills, each time up to the next."""
+    for where, place, name, number, after in kills:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, killing(getattr(place, name), number, after=after))
+            assert is_killed(folder), f"the search was never {where}"
+
+
+KILLS: tuple[Kill, ...] = (
     ("before the first round is in the record", loop, "write_record", 1, False),
     ("before its first question", loop, "answer_round", 1, False),
     ("among its answers", Record, "write_steps", 2, True),
@@ -134,17 +146,14 @@ def test_interrupted_everywhere(
     """No force call is spent twice, no question is asked twice, and the answer is the same."""
     folder = begun(template, tmp_path / "mgs", small())
     before = ThreadWorker.answers
-    for where, place, name, number, after in KILLS:
-        with monkeypatch.context() as patch:
-            patch.setattr(place, name, killing(getattr(place, name), number, after=after))
-            assert is_killed(folder), f"the search was never {where}"
+    interrupt(folder, KILLS, monkeypatch)
     result = gone_on(folder)
     assert ThreadWorker.answers - before == calls[0]
     check_same(folder, result, whole)
     assert len(stored_models()) == 1
 
 
-PAUSED_CHECK: tuple[tuple[str, Any, str, int, bool], ...] = (
+PAUSED_CHECK: tuple[Kill, ...] = (
     ("before the round of the pause is in the record", loop, "unforeseen", 1, False),
     ("after the pause", loop, "_begin_check", 1, False),
     ("in tuning on the check", learner, "tune", 1, False),
@@ -168,10 +177,7 @@ def test_interrupted_where_a_check_pauses(template: Path, tmp_path: Path, monkey
         needed = ThreadWorker.answers - before
         folder = begun(template, tmp_path / "killed", chosen)
         before = ThreadWorker.answers
-        for where, place, name, number, after in PAUSED_CHECK:
-            with monkeypatch.context() as patch:
-                patch.setattr(place, name, killing(getattr(place, name), number, after=after))
-                assert is_killed(folder), f"the search was never {where}"
+        interrupt(folder, PAUSED_CHECK, monkeypatch)
         result = gone_on(folder)
     assert any(item.of_check and item.cut for record in records(folder).values() for item in record.rounds)
     assert ThreadWorker.answers - before == needed

@@ -52,7 +52,8 @@ class ReferenceJob:
         max_calls: force calls that may be spent on it now, a failed one included. It then pauses: it is handed
             back as it stands, with the state running, to go on another time from its last checkpoint. None: no limit.
         stop: asked of each frame whether the relaxation need not go on, and as what it ends then; None if it is to
-            go on.
+            go on. With the state running it pauses, also where the optimiser would end it as converged; any other word
+            counts for less than that end.
     """
 
     label: str

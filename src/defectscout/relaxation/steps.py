@@ -58,7 +58,7 @@ def ended(start: Start, settings: RelaxationSettings) -> Relaxation | None:
     reason = hopeless(frame, start.atoms, checkpoint.initial_energy)
     if reason:
         return finish(start, RelaxationState.FAILED, reason)
-    if residual(frame.prediction, settings) < settings.force:
+    if is_met(frame.prediction, settings):
         return finish(start, RelaxationState.CONVERGED, "")
     if frame.step >= settings.max_steps:
         return finish(
@@ -68,6 +68,11 @@ def ended(start: Start, settings: RelaxationSettings) -> Relaxation | None:
             f"after the limit of {settings.max_steps} steps",
         )
     return None
+
+
+def is_met(prediction: Prediction, settings: RelaxationSettings) -> bool:
+    """Whether forces are small enough for an end."""
+    return residual(prediction, settings) < settings.force
 
 
 def residual(prediction: Prediction, settings: RelaxationSettings) -> float:

@@ -45,7 +45,7 @@ LEARNING_CALLS = 45
 """Force calls for one defect before the checks of a learning search on a first host (V_Cd in CdTe and CdSe, V_Ga in
 GaCuS2 and V_Cu in CuAsS, M3GNet, GFN1-xTB: 23 to 62)."""
 CHECK_CALLS = 10
-"""Force calls of one check, a relaxation by the reference alone (V_Cd in CdTe and CdSe: 4 to 14, and once 52)."""
+"""Force calls of one check, a relaxation by the reference alone (V_Cd in CdTe and CdSe: 4 to 14, and once 31)."""
 LEARNING_ROUNDS = 5
 """Rounds of scouting of a learning search (V_Cd in CdTe: three that bring something lower, then two quiet ones)."""
 LEARNING_SCOUTING_STEPS = 100

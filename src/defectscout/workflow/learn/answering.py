@@ -14,7 +14,7 @@ from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AloneStepper, CorrectedStepper, FireStepper, Stepper
-from defectscout.relaxation.steps import residual
+from defectscout.relaxation.steps import is_met
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
@@ -113,8 +113,10 @@ def settings_for(campaign: Campaign, one: Asked, key: TaskKey) -> RelaxationSett
     The surrogate has learned from its frames since, so that a smaller promise is worth a force call.
     """
     settings = campaign.settings.refinement
+    if not one.calls_before:
+        return settings
     before = campaign.record.frames(key)[: one.calls_before]
-    if not before or residual(before[-1].prediction, settings) >= settings.force:
+    if not before or not is_met(before[-1].prediction, settings):
         return settings
     corrected = settings.corrected.model_copy(update={"promise": settings.corrected.promise_learned})
     return settings.model_copy(update={"corrected": corrected})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from defectscout.core.defect import Defect
 from defectscout.core.frames import RelaxationState
-from defectscout.relaxation.steps import residual
+from defectscout.relaxation.steps import is_met
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.rounds import Asked, LearnRecord, read_records, tasks_of
 from defectscout.workflow.learn.view import LEFT, WITHOUT_END, sampling_members
@@ -68,7 +68,7 @@ def leave_unfinished(campaign: Campaign, defect: Defect, record: LearnRecord) ->
         if task.state.is_finished:
             continue
         last = task.as_relaxation().final
-        if last is not None and residual(last.prediction, settings) < settings.force:
+        if last is not None and is_met(last.prediction, settings):
             campaign.record.finish(task.key, RelaxationState.CONVERGED, "", task.evaluations)
         else:
             campaign.record.finish(task.key, RelaxationState.UNCONVERGED, LEFT, task.evaluations)

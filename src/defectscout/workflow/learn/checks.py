@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 
 from defectscout.core.defect import SamplingStructure
+from defectscout.core.frames import Frame
 from defectscout.relaxation.checks import is_crowded
 from defectscout.relaxation.steppers import AT_REST
-from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.rounds import LearnRecord
-from defectscout.workflow.record import TaskKey
 
 TIGHT: Final = 0.75
 """Atoms this near to each other, as a fraction of the sum of their covalent radii. Relaxations of neighbours drawn in
@@ -20,14 +19,14 @@ by 60 % (0.68 in CdTe, 0.73 in CdSe; 0.79 in all other sampling structures) took
 28."""
 
 
-def was_at_rest(campaign: Campaign, key: TaskKey) -> bool:
-    """Whether a relaxation has a frame at which it was at rest."""
-    return any(frame.prediction.fmax < AT_REST for frame in campaign.record.frames(key))
+def was_at_rest(frames: Sequence[Frame]) -> bool:
+    """Whether a relaxation was at rest at one of these frames."""
+    return any(frame.prediction.fmax < AT_REST for frame in frames)
 
 
-def goes_on_from_rest(campaign: Campaign, key: TaskKey) -> bool:
-    """Whether a relaxation has gone on from a frame at which it was at rest, as the surrogate led it."""
-    return any(frame.prediction.fmax < AT_REST for frame in campaign.record.frames(key)[:-1])
+def was_led(frames: Sequence[Frame]) -> bool:
+    """Whether a check with these frames went on from where it was at rest, as a surrogate led it."""
+    return was_at_rest(frames[:-1])
 
 
 def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[SamplingStructure]:

@@ -12,7 +12,7 @@ from defectscout.core.frames import RelaxationState
 from defectscout.evaluation.trust import Surprise, Trust, trust
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.checks import goes_on_from_rest
+from defectscout.workflow.learn.checks import was_led
 from defectscout.workflow.learn.ending import wanted_patience
 from defectscout.workflow.learn.foreseen import FORESEEN
 from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
@@ -72,7 +72,7 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
         foreseen=sum(task.reason == FORESEEN for task in checks),
         surprises=_surprises(record, answers, tasks),
         window=campaign.settings.learn.window,
-        led=sum(goes_on_from_rest(campaign, task.key) for task in checks),
+        led=sum(was_led(campaign.record.frames(task.key)) for task in checks),
     )
 
 

@@ -232,7 +232,8 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     done = {task.key.label for task in tasks if task.state.is_finished or task.key.stage == REFERENCE}
     order = by_doubt(record, [start for start in learner.starts if start.label not in done])
     wanted = campaign.settings.learn.checks - len(record.last_checked & done)
-    rested = {task.key.label for task in tasks if task.key.stage == CHECK and was_at_rest(campaign, task.key)}
+    begun = [task.key for task in tasks if task.key.stage == CHECK and not task.state.is_finished]
+    rested = {key.label for key in begun if was_at_rest(campaign.record.frames(key))}
     questions = [_check_of(learner, start, rested=start.label in rested) for start in order[:wanted]]
     number = len(record.rounds)
     clock = time.monotonic()

@@ -59,7 +59,12 @@ class LearnSettings(Settings):
     )
     first_points: int = Field(4, ge=0, description="further sampling structures that get a single force call then")
     points: int = Field(3, ge=0, description="single points in a round")
-    relaxations: int = Field(1, ge=0, description="relaxations begun or gone on with in a round, for each defect")
+    relaxations: int = Field(
+        1,
+        ge=0,
+        description="relaxations begun or gone on with in a round, for each defect; as many of each where the ground "
+        "state of a related host was carried over (mixed)",
+    )
     relaxation_calls: int = Field(12, ge=1, description="force calls of one relaxation in one round")
     window: float = Field(0.5, ge=0, description="minima up to this far above the lowest are relaxed to the end, eV")
     patience: int = Field(3, ge=1, description="rounds that must bring nothing new and lower before the loop ends")

@@ -15,7 +15,7 @@ from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AT_REST
-from defectscout.relaxation.steps import residual
+from defectscout.relaxation.steps import is_met
 from defectscout.surrogates.base import Surrogate
 from defectscout.workflow.learn.places import Place, led_to, said_of, same_place
 from defectscout.workflow.learn.rounds import Asked, Round
@@ -138,7 +138,7 @@ def paused_at_rest(settings: RelaxationSettings, earlier: Sequence[Frame] = ()) 
         return frame.prediction.fmax < NEARLY_AT_REST
 
     def ask(frame: Frame) -> Stop | None:
-        return pause if residual(frame.prediction, settings) < settings.force else None
+        return pause if is_met(frame.prediction, settings) else None
 
     return first_of(AfterFrames(is_nearly_at_rest, RESTING_FRAMES, pause, earlier), ask)
 

@@ -8,7 +8,7 @@ from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import Kind, Question, RoundView
 from defectscout.workflow.learn.strategies.relaxing import first_calls
 from defectscout.workflow.learn.strategies.situation import situation
-from defectscout.workflow.learn.strategies.wording import at_minimum, going_on, within_budget
+from defectscout.workflow.learn.strategies.wording import ask_at, going_on, within_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,5 @@ class CarriedOver:
         state = situation(view, self.apart)
         most, calls = view.settings.relaxations, view.settings.relaxation_calls
         asked = going_on(view, state, Kind.CORRECTED, calls, most)
-        for predicted in state.new[:most]:
-            asked.append(at_minimum(view, state, predicted, Kind.CORRECTED, first_calls(predicted, calls), asked))
+        ask_at(view, state, state.new[:most], Kind.CORRECTED, lambda new: first_calls(new, calls), asked)
         return within_budget(asked, view.calls_left)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import Kind, Question, RoundView
 from defectscout.workflow.learn.strategies.situation import situation
-from defectscout.workflow.learn.strategies.wording import at_minimum, going_on, within_budget
+from defectscout.workflow.learn.strategies.wording import ask_at, going_on, within_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,5 @@ class Corrected:
         state = situation(view, self.apart)
         most, calls = view.settings.relaxations, view.settings.relaxation_calls
         asked = going_on(view, state, Kind.CORRECTED, calls, most)
-        for predicted in state.new[: max(0, most - len(asked))]:
-            asked.append(at_minimum(view, state, predicted, Kind.CORRECTED, calls, asked))
+        ask_at(view, state, state.new[: max(0, most - len(asked))], Kind.CORRECTED, calls, asked)
         return within_budget(asked, view.calls_left)

@@ -8,7 +8,7 @@ from typing import Final
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.learn.questions import Kind, Question, RoundView
 from defectscout.workflow.learn.strategies.situation import situation
-from defectscout.workflow.learn.strategies.wording import at_minimum, going_on, within_budget
+from defectscout.workflow.learn.strategies.wording import ask_at, going_on, within_budget
 
 ALONE_CALLS: Final = 400
 """Force calls of a relaxation without surrogate: the step limit of relaxations."""
@@ -30,8 +30,7 @@ class Minima:
         """Relaxations that have been begun, then new ones, the lowest first."""
         state = situation(view, self.apart)
         asked = going_on(view, state, Kind.ALONE, ALONE_CALLS)
-        for predicted in filter(state.is_within, state.new):
-            asked.append(at_minimum(view, state, predicted, Kind.ALONE, ALONE_CALLS, asked))
+        ask_at(view, state, filter(state.is_within, state.new), Kind.ALONE, ALONE_CALLS, asked)
         return _shared(asked, view.calls_left)
 
 

@@ -11,7 +11,7 @@ from defectscout.workflow.learn.strategies.along import unsure_points
 from defectscout.workflow.learn.strategies.carried_over import CarriedOver
 from defectscout.workflow.learn.strategies.relaxing import relaxations
 from defectscout.workflow.learn.strategies.situation import SURE, Situation, situation
-from defectscout.workflow.learn.strategies.wording import at_minimum, within_budget
+from defectscout.workflow.learn.strategies.wording import ask_at, within_budget
 
 MOST_ALONG: Final = 1
 """Points along trajectories in a round. With three, V_Cd in CdSe spent 13 of 147 force calls on such frames 2 to 5 eV
@@ -60,5 +60,4 @@ class Mixed:
 
 
 def _ask(view: RoundView, state: Situation, minima: list[PredictedMinimum], limit: int, asked: list[Question]) -> None:
-    for predicted in minima[: max(0, limit - len(asked))]:
-        asked.append(at_minimum(view, state, predicted, Kind.POINT, 1, asked))
+    ask_at(view, state, minima[: max(0, limit - len(asked))], Kind.POINT, 1, asked)

@@ -8,7 +8,7 @@ from typing import Final
 from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.stopping import NEARLY_AT_REST
 from defectscout.workflow.learn.strategies.situation import Situation
-from defectscout.workflow.learn.strategies.wording import at_minimum, going_on
+from defectscout.workflow.learn.strategies.wording import ask_at, going_on
 from defectscout.workflow.learn.view import LOWER
 
 DOUBTFUL: Final = 0.3
@@ -42,8 +42,7 @@ def relaxations(
     asked = [question for question in begun if question not in giving_way][:most]
     chosen = ready[: max(0, most - len(asked))]
     asked += giving_way[: max(0, most - len(asked) - len(chosen))]
-    for predicted in chosen:
-        asked.append(at_minimum(view, state, predicted, Kind.CORRECTED, first_calls(predicted, calls), asked))
+    ask_at(view, state, chosen, Kind.CORRECTED, lambda new: first_calls(new, calls), asked)
     return asked, tuple(predicted for predicted in state.new if not any(predicted is other for other in chosen))
 
 

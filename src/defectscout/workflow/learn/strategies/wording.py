@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from defectscout.core.defect import Minimum
@@ -33,7 +33,30 @@ def going_on(view: RoundView, state: Situation, kind: Kind, max_calls: int, most
     ]
 
 
-def at_minimum(
+def ask_at(
+    view: RoundView,
+    state: Situation,
+    minima: Iterable[PredictedMinimum],
+    kind: Kind,
+    max_calls: int | Callable[[PredictedMinimum], int],
+    asked: list[Question],
+) -> None:
+    """Add questions about predicted minima to those of a round.
+
+    Args:
+        view: the round.
+        state: what their energies are compared with.
+        minima: the minima.
+        kind: how they are asked.
+        max_calls: force calls that each may take.
+        asked: the questions of this round so far, whose labels are taken.
+    """
+    for predicted in minima:
+        calls = max_calls if isinstance(max_calls, int) else max_calls(predicted)
+        asked.append(_at_minimum(view, state, predicted, kind, calls, asked))
+
+
+def _at_minimum(
     view: RoundView,
     state: Situation,
     predicted: PredictedMinimum,
@@ -41,16 +64,6 @@ def at_minimum(
     max_calls: int,
     asked: Sequence[Question],
 ) -> Question:
-    """Ask about a predicted minimum.
-
-    Args:
-        view: the round.
-        state: what its energy is compared with.
-        predicted: the minimum.
-        kind: how it is asked.
-        max_calls: force calls that it may take.
-        asked: the questions of this round so far, whose labels are taken.
-    """
     taken = {question.label for question in asked} | view.unfinished.keys()
     if kind is not Kind.POINT:
         # A relaxation of this label may have ended; a record of both under one name would be of neither.
