@@ -125,6 +125,26 @@ def test_a_pause_counts_more_than_converged() -> None:
     assert (end.state, end.n_evaluations, finished) == (RelaxationState.CONVERGED, len(kept), ["it"])
 
 
+def test_one_may_begin_with_what_another_has_learned() -> None:
+    """Its frames are its own, from number 0 on, and there is at least one, though the other was at its end."""
+    kept: list[Checkpoint] = []
+    job = ReferenceJob("it", copper(), 0, stepper=corrected())
+    relax_with_reference(EMT, [job], SETTINGS, 1, lambda _, step: kept.append(step))
+    last = kept[-1]
+    before = replace(last, frame=replace(last.frame, step=-1))
+    steps: list[Checkpoint] = []
+    on = ReferenceJob("on", last.frame.atoms, 0, checkpoint=before, stepper=corrected(), stop=lambda frame: MERGED)
+    (end,) = relax_with_reference(EMT, [on], SETTINGS, 1, lambda _, step: steps.append(step))
+    assert [step.frame.step for step in steps] == list(range(end.n_evaluations)) == [0]
+    assert end.final is not None
+    assert end.final.prediction.energy < last.frame.prediction.energy + 1e-3
+    states = [step.optimiser for step in (steps[0], last)]
+    assert [len(state.known.energies) for state in states if isinstance(state, CorrectedState)] == [
+        len(kept),
+        len(kept) - 1,
+    ]
+
+
 def test_a_surrogate_that_fails_costs_one_relaxation_alone() -> None:
     nowhere = CorrectedStepper(SETTINGS, Holes(emt, reach=0.0))
     jobs = [ReferenceJob("bad", copper(), 0, stepper=nowhere), ReferenceJob("good", copper(), 0, stepper=corrected())]

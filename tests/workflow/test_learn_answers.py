@@ -13,7 +13,6 @@ from defectscout.evaluation.trust import Ending
 from defectscout.relaxation.fire import FireState
 from defectscout.relaxation.records import Checkpoint
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.answering import settings_for
 from defectscout.workflow.learn.candidates import leave_unfinished, record_candidates, take_up_again
 from defectscout.workflow.learn.checks import by_doubt, was_led
 from defectscout.workflow.learn.foreseen import FORESEEN
@@ -196,19 +195,6 @@ def test_what_is_left_can_be_taken_up_again(campaign: Campaign, defect: Defect) 
     assert said.checks == 0
     take_up_again(campaign, defect, told)
     assert states() == before
-
-
-@pytest.mark.parametrize(("force", "calls_before", "learned"), [(0.01, 1, True), (0.1, 1, False), (0.01, 0, False)])
-def test_what_was_at_rest_before_goes_on_for_less(
-    campaign: Campaign, defect: Defect, force: float, calls_before: int, learned: bool
-) -> None:
-    """Not what stands higher on the slope, and not what came to rest in this very round."""
-    answered(campaign, defect, "reference", "Dimer", dimer(defect), -1.0, RelaxationState.RUNNING, force=force)
-    one = asked("reference", "Dimer", calls_before=calls_before)
-    plain = campaign.settings.refinement
-    promise = settings_for(campaign, one, TaskKey("reference", defect.label, "Dimer")).corrected.promise
-    assert promise == (plain.corrected.promise_learned if learned else plain.corrected.promise)
-    assert plain.corrected.promise_learned < plain.corrected.promise
 
 
 def test_what_only_waited_to_be_confirmed_is_a_minimum(campaign: Campaign, defect: Defect) -> None:

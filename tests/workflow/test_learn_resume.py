@@ -13,8 +13,8 @@ from defectscout.core.errors import CampaignError
 from defectscout.learning.frames import LabelledFrame
 from defectscout.workflow import search as searching
 from defectscout.workflow.campaign import fork_campaign, read_campaign
+from defectscout.workflow.learn import asking, learner, loop, say
 from defectscout.workflow.learn import campaign as learning
-from defectscout.workflow.learn import learner, loop, say
 from defectscout.workflow.learn.rounds import LearnRecord
 from defectscout.workflow.record import Record
 from defectscout.workflow.results import SearchResult
@@ -180,6 +180,32 @@ def test_interrupted_where_a_check_pauses(template: Path, tmp_path: Path, monkey
         interrupt(folder, PAUSED_CHECK, monkeypatch)
         result = gone_on(folder)
     assert any(item.of_check and item.cut for record in records(folder).values() for item in record.rounds)
+    assert ThreadWorker.answers - before == needed
+    check_same(folder, result, expected)
+
+
+CONFIRMATION: tuple[Kill, ...] = (
+    ("about to ask for the confirmation", asking, "led_by", 1, True),
+    ("between the confirmation's task and its round", loop, "add_tasks", 1, True),
+    ("before its first frame", loop, "answer_round", 1, False),
+    ("after it", Record, "write_steps", 1, True),
+    ("before its end", Record, "finish", 1, False),
+    ("before the round is in the record", loop, "unforeseen", 1, False),
+)
+
+
+def test_interrupted_where_the_ground_state_is_confirmed(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = small(refinement={"corrected": {"promise_learned": 1e-6}})
+    before = ThreadWorker.answers
+    expected = gone_on(begun(template, tmp_path / "whole", chosen))
+    needed = ThreadWorker.answers - before
+    folder = begun(template, tmp_path / "killed", chosen)
+    before = ThreadWorker.answers
+    interrupt(folder, CONFIRMATION, monkeypatch)
+    result = gone_on(folder)
+    assert any(item.confirming for record in records(folder).values() for item in record.rounds)
     assert ThreadWorker.answers - before == needed
     check_same(folder, result, expected)
 

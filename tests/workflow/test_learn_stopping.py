@@ -165,7 +165,7 @@ def test_only_a_relaxation_that_begins_ends_for_its_height() -> None:
     item, one = Round(3, "m", 0, (), ()), asked("reference", "Rattled_from_r3")
 
     def stops(item: Round, one: Asked, lowest: float) -> bool:
-        rule = rule_of_height(item, one, lowest, 0.5, RELAXATION, ())
+        rule = rule_of_height(item, one, lowest, 0.5, ())
         return rule is not None and rule(high) is not None
 
     assert stops(item, one, 0.0)
@@ -173,7 +173,7 @@ def test_only_a_relaxation_that_begins_ends_for_its_height() -> None:
     assert not stops(item, replace(one, calls_before=1), 0.0)  # it has come down from there
     assert not stops(item, one, math.inf)
     assert not stops(replace(item, number=0), one, 0.0)
-    check = rule_of_height(replace(item, of_check=True), one, 0.0, 0.5, RELAXATION, ())
+    check = rule_of_height(replace(item, of_check=True), one, 0.0, 0.5, ())
     assert isinstance(check, AfterFrames)
     assert check.stop == Stop(RelaxationState.UNCONVERGED, HIGH)
 
@@ -189,20 +189,17 @@ def test_how_low_there_is_something_is_told_by_relaxations_that_wait_as_well(def
 
 
 def test_the_first_round_pauses_sampling_structures_at_rest_and_nothing_else() -> None:
-    first, down = Round(0, "", 0, (), ()), path((9.0, 2.0), (2.0, 0.1), (2.1, 0.6), (1.9, 0.14), (1.8, 0.04))
-    rule = rule_of_height(first, asked("reference", "Dimer"), math.inf, 0.5, RELAXATION, ())
+    first, down = Round(0, "", 0, (), ()), path((9.0, 2.0), (2.0, 0.1), (2.1, 0.6), (1.9, 0.14))
+    rule = rule_of_height(first, asked("reference", "Dimer"), math.inf, 0.5, ())
     assert rule is not None
-    told = [rule(one) for one in down[:4]]
+    told = [rule(one) for one in down]
     assert told[:3] == [None] * 3
     assert told[3] is not None
     assert told[3].state is RelaxationState.RUNNING
-    assert rule_of_height(first, asked("reference", UNPERTURBED), math.inf, 0.5, RELAXATION, ()) is None
-    # Once is enough where the forces are small enough for an end: the next round's surrogate may know better.
-    assert paused_at_rest(RELAXATION)(path((1.8, 0.009))[0]) is not None
-    assert paused_at_rest(RELAXATION)(path((1.8, 0.011))[0]) is None
+    assert rule_of_height(first, asked("reference", UNPERTURBED), math.inf, 0.5, ()) is None
     # An interruption forgets nothing.
-    assert paused_at_rest(RELAXATION, down[:3])(down[3]) is not None
-    assert paused_at_rest(RELAXATION, down[2:3])(down[3]) is None
+    assert paused_at_rest(down[:3])(down[3]) is not None
+    assert paused_at_rest(down[2:3])(down[3]) is None
 
 
 def path(*points: tuple[float, float]) -> list[Frame]:

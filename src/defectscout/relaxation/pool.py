@@ -46,7 +46,8 @@ class ReferenceJob:
         label: name of the candidate; unique among the jobs.
         atoms: the structure at step 0, also when the relaxation is resumed.
         charge: charge state, e.
-        checkpoint: where it was interrupted; None to start at `atoms`.
+        checkpoint: where it was interrupted; None to start at `atoms`. One that begins with what another relaxation
+            has learned has that one's last frame here as number -1, and evaluates at least one frame of its own.
         stepper: how it takes its steps; None for FIRE with the settings of all jobs. A checkpoint goes on with
             the optimiser that it was made with.
         max_calls: force calls that may be spent on it now, a failed one included. It then pauses: it is handed
@@ -158,6 +159,8 @@ class _Track:
 
 def _end(track: _Track) -> Relaxation | None:
     """The relaxation's end, or how it stands if it pauses here; None if it goes on."""
+    if track.start.checkpoint is not None and track.start.checkpoint.frame.step < 0:
+        return None
     end = track.stepper.ended(track.start)
     if end is not None and end.state is not RelaxationState.CONVERGED:
         return end

@@ -48,10 +48,16 @@ class CorrectedSettings(Settings):
         description="small forces are no end while the corrected surface still falls by this much within the trust "
         "radius, as at a saddle point, eV",
     )
+    trust_learned: float = Field(
+        0.05,
+        gt=0,
+        description="trust radius within which a surrogate that has learned from its frames looks around the lowest "
+        "minimum, Å",
+    )
     promise_learned: float = Field(
         0.002,
         gt=0,
-        description="the same for a relaxation that was at rest before the surrogate learned from its frames, eV",
+        description="how much it has to promise there, eV",
     )
 
 

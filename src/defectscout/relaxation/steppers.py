@@ -77,19 +77,21 @@ class CorrectedStepper:
         end, checkpoint = ended(start, self.settings), start.checkpoint
         if end is None or checkpoint is None or checkpoint.frame.step >= self.settings.max_steps:
             return end
-        if end.state is RelaxationState.CONVERGED and self._falls(checkpoint):
+        if end.state is RelaxationState.CONVERGED and self.promised(checkpoint) > self.settings.corrected.promise:
             return None
         if end.state is RelaxationState.FAILED and _is_uphill(checkpoint):
             return None
         return end
 
-    def _falls(self, checkpoint: Checkpoint) -> bool:
+    def promised(self, checkpoint: Checkpoint) -> float:
+        """How far below the last frame the corrected surface falls within the trust radius, eV; 0 if the surrogate
+        cannot evaluate what lies there."""
         try:
             _, state = self._proposal(checkpoint)
         except CalculationError:
-            return False
+            return 0.0
         best = float(state.known.energies[state.known.best])
-        return best + state.expected < checkpoint.frame.prediction.energy - self.settings.corrected.promise
+        return checkpoint.frame.prediction.energy - best - state.expected
 
     def _proposal(self, checkpoint: Checkpoint) -> tuple[FloatArray, CorrectedState]:
         if not isinstance(checkpoint.optimiser, CorrectedState):

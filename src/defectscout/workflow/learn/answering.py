@@ -14,14 +14,14 @@ from defectscout.relaxation.process import available_cores
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AloneStepper, CorrectedStepper, FireStepper, Stepper
-from defectscout.relaxation.steps import is_met
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.questions import Kind, Question
-from defectscout.workflow.learn.rounds import Asked, Round
+from defectscout.workflow.learn.confirming import for_confirmation, looking_farther
+from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
+from defectscout.workflow.learn.rounds import Asked, Round, tasks_of
 from defectscout.workflow.learn.stopping import StopAt
-from defectscout.workflow.record import ASK, CHECK, REFERENCE, TaskKey
+from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task, TaskKey
 from defectscout.workflow.stages.clocks import Clocks
 
 STAGE = "asking"
@@ -31,6 +31,8 @@ def task_of(question: Question, number: int, unfinished: Mapping[str, object], *
     """Stage and label of the task that answers a question."""
     if question.kind is Kind.POINT:
         return ASK, f"r{number:02d}/{question.label}"
+    if question.kind is Kind.CONFIRM:
+        return REFERENCE, f"{question.label}{CONFIRMED}"
     if question.label in unfinished:
         return REFERENCE, question.label
     if of_check:
@@ -69,8 +71,8 @@ def answer_round(
         stop: for a question, what tells that its relaxation need not go on.
         progress: told about force calls.
     """
-    tasks = {(task.key.stage, task.key.label): task for stage in {one.stage for one in item.asked}
-             for task in campaign.record.tasks(stage, defect.label)}  # fmt: skip
+    tasks = {(task.key.stage, task.key.label): task for task in tasks_of(campaign, defect.label)}
+    settings = campaign.settings.refinement
     jobs, keys = [], {}
     for one in item.asked:
         task = tasks[one.stage, one.task]
@@ -85,8 +87,8 @@ def answer_round(
                 label=label,
                 atoms=task.start,
                 charge=defect.charge,
-                checkpoint=task.checkpoint,
-                stepper=_stepper(settings_for(campaign, one, task.key), one, surrogate, defect.charge),
+                checkpoint=task.checkpoint or _known_before(one, tasks, settings),
+                stepper=_stepper(settings, one, surrogate, defect.charge),
                 max_calls=left,
                 stop=stop(one),
             )
@@ -107,24 +109,19 @@ def answer_round(
     progress.finish(STAGE)
 
 
-def settings_for(campaign: Campaign, one: Asked, key: TaskKey) -> RelaxationSettings:
-    """How a relaxation ends: one that was at rest when this round began needs less of a reason to go on.
-
-    The surrogate has learned from its frames since, so that a smaller promise is worth a force call.
-    """
-    settings = campaign.settings.refinement
-    if not one.calls_before:
-        return settings
-    before = campaign.record.frames(key)[: one.calls_before]
-    if not before or not is_met(before[-1].prediction, settings):
-        return settings
-    corrected = settings.corrected.model_copy(update={"promise": settings.corrected.promise_learned})
-    return settings.model_copy(update={"corrected": corrected})
+def _known_before(one: Asked, tasks: Mapping[tuple[str, str], Task], settings: RelaxationSettings) -> Checkpoint | None:
+    """What a relaxation knows before its first frame."""
+    if one.kind is not Kind.CONFIRM:
+        return None
+    origin = next(tasks[stage, one.label] for stage in (REFERENCE, CHECK) if (stage, one.label) in tasks)
+    return looking_farther(origin, settings)
 
 
 def _stepper(settings: RelaxationSettings, one: Asked, surrogate: Callable[[Asked], Surrogate], charge: int) -> Stepper:
     if one.kind is Kind.POINT:
         return FireStepper(settings.model_copy(update={"max_steps": 0}))
+    if one.kind is Kind.CONFIRM:
+        return CorrectedStepper(for_confirmation(settings), AtCharge(surrogate(one), charge))
     if one.kind is Kind.CORRECTED:
         return CorrectedStepper(settings, AtCharge(surrogate(one), charge))
     return AloneStepper(settings, AtCharge(surrogate(one), charge))

@@ -18,13 +18,15 @@ from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import with_charge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn import say
-from defectscout.workflow.learn.answering import add_tasks, answer_round, task_of
+from defectscout.workflow.learn.answering import add_tasks, answer_round
+from defectscout.workflow.learn.asking import asked_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
 from defectscout.workflow.learn.checks import by_doubt, was_at_rest
+from defectscout.workflow.learn.confirming import confirmation
 from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
-from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
+from defectscout.workflow.learn.judging import goes_much_lower, is_news, unforeseen, within_window
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
     Learner,
@@ -36,7 +38,7 @@ from defectscout.workflow.learn.learner import (
     write_frames,
 )
 from defectscout.workflow.learn.low_points import with_low_point
-from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
+from defectscout.workflow.learn.questions import Kind, Question, RoundView
 from defectscout.workflow.learn.rounds import (
     Asked,
     LearnRecord,
@@ -66,7 +68,6 @@ from defectscout.workflow.learn.view import (
     is_unfinished,
     read_answers,
     round_view,
-    sampling_members,
     scouting_starts,
 )
 from defectscout.workflow.record import CHECK, REFERENCE, TaskKey
@@ -167,7 +168,7 @@ def _begin_first(learner: Learner, record: LearnRecord, answers: Answers, budget
     kept = tuple(one for one in before.asked if (one.stage, one.task) in finished)
     left = [question for question in questions if question.label not in {one.label for one in kept}]
     allowed = within_budget(left, budget)
-    asked = (*kept, *_asked(learner, allowed, 0, None))
+    asked = (*kept, *asked_of(learner, record, allowed, 0, None))
     item = replace(before, asked=asked, lowest_before=answers.lowest, answered=False, cut=len(allowed) < len(left))
     say.round_begins(learner, item)
     _store(learner, record, item, questions)
@@ -204,7 +205,7 @@ def _begin_round(learner: Learner, record: LearnRecord, answers: Answers, budget
         model=scouts,
         surrogate_calls=scouted.calls,
         predicted=_in_short(view),
-        asked=_asked(learner, questions, number, view),
+        asked=asked_of(learner, record, questions, number, view),
         lowest_before=answers.lowest,
         tuning_seconds=tuned - clock,
         scouting_seconds=time.monotonic() - tuned,
@@ -225,7 +226,7 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     """Have the reference alone relax those sampling structures whose outcome changed the most between rounds.
 
     A check that paused at rest goes on like the loop's own relaxations, with a surrogate that learns from it between
-    rounds.
+    rounds. Beside it the lowest minimum is confirmed, where the surrogate promises something lower around it.
     """
     campaign = learner.campaign
     tasks = tasks_of(campaign, learner.defect.label, (REFERENCE, CHECK))
@@ -234,12 +235,15 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     wanted = campaign.settings.learn.checks - len(record.last_checked & done)
     begun = [task.key for task in tasks if task.key.stage == CHECK and not task.state.is_finished]
     rested = {key.label for key in begun if was_at_rest(campaign.record.frames(key))}
-    questions = [_check_of(learner, start, rested=start.label in rested) for start in order[:wanted]]
+    checks = [_check_of(learner, start, rested=start.label in rested) for start in order[:wanted]]
     number = len(record.rounds)
     clock = time.monotonic()
-    goes_on = any(question.label in rested for question in questions)
+    goes_on = any(question.label in rested for question in checks)
     model = tuned_surrogate(learner, record, f"round-{number:02d}", number) if goes_on else record.model
-    asked = _asked(learner, within_budget(questions, budget), number, None, of_check=True)
+    surrogate = load_learned(campaign, model or record.started_from)
+    confirmed = confirmation(campaign, learner.defect, replace(record, model=model), answers, surrogate)
+    questions = [*([] if confirmed is None else [confirmed]), *checks]
+    asked = asked_of(learner, record, within_budget(questions, budget), number, None, of_check=True)
     item = Round(
         number=number,
         model=model,
@@ -261,41 +265,6 @@ def _check_of(learner: Learner, start: SamplingStructure, *, rested: bool) -> Qu
     if rested:
         kind, calls = Kind.CORRECTED, settings.learn.relaxation_calls
     return Question(start.label, start.atoms, kind, calls, "a check on surprise")
-
-
-def _asked(
-    learner: Learner, questions: Sequence[Question], number: int, view: RoundView | None, *, of_check: bool = False
-) -> tuple[Asked, ...]:
-    """The questions as they are recorded."""
-    unfinished = view.unfinished if view is not None else {}
-    tasks = tasks_of(learner.campaign, learner.defect.label)
-    spent = {(task.key.stage, task.key.label): task.evaluations for task in tasks}
-    asked = []
-    for question in questions:
-        stage, task = task_of(question, number, unfinished, of_check=of_check)
-        minimum = _predicted_at(view, question)
-        asked.append(
-            Asked(
-                stage=stage,
-                task=task,
-                label=question.label,
-                members=sampling_members(minimum.minimum.members, learner.starts) if minimum else (question.label,),
-                kind=question.kind,
-                reason=question.reason,
-                predicted=minimum.minimum.energy if minimum else None,
-                spread=minimum.spread if minimum else None,
-                calls_before=spent.get((stage, task), 0),
-                max_calls=question.max_calls,
-            )
-        )
-    return tuple(asked)
-
-
-def _predicted_at(view: RoundView | None, question: Question) -> PredictedMinimum | None:
-    """The predicted minimum whose very structure is asked about."""
-    if view is None:
-        return None
-    return next((one for one in view.predicted if one.minimum.atoms == question.atoms), None)
 
 
 def _in_short(view: RoundView) -> tuple[Predicted, ...]:
@@ -333,10 +302,11 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
         highest = highest_that_matters(one, lowest, window)
-        merged = MergedByPrediction(surrogate, defect, known, highest, campaign.settings.scouting, minima, before)
-        height = rule_of_height(item, one, lowest, window, campaign.settings.refinement, before)
+        others = [minimum for minimum in known if one.kind is not Kind.CONFIRM or one.label not in minimum.members]
+        merged = MergedByPrediction(surrogate, defect, others, highest, campaign.settings.scouting, minima, before)
+        height = rule_of_height(item, one, lowest, window, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
-        if item.of_check:
+        if item.of_check and one.kind is not Kind.CONFIRM:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
             rules.append(high_by_prediction(foresight, highest, before))
             if not one.calls_before:
@@ -344,16 +314,18 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         return first_of(*rules)
 
     def proposes(one: Asked) -> Surrogate:
-        return untouched_surrogate(learner, record.started_from) if one.label == UNPERTURBED else surrogate
+        unlearned = one.label == UNPERTURBED and one.kind is not Kind.CONFIRM
+        return untouched_surrogate(learner, record.started_from) if unlearned else surrogate
 
     answer_round(campaign, defect, item, proposes, stop, learner.progress)
     after = read_answers(campaign, defect)
     surprises = unforeseen(defect, item, after.found, minima) if item.of_check else ()
     missed = within_window(surprises, after.found, window)
+    lowers = goes_much_lower(campaign, defect, item)
     done = replace(
         item,
         answered=True,
-        news=bool(missed) if item.of_check else is_news(campaign, defect, item, after.lowest),
+        news=is_news(campaign, defect, item, after.lowest) if not item.of_check else bool(missed) or lowers,
         surprises=tuple(minimum.representative for minimum in surprises),
         cut=item.cut or (item.of_check and not _are_finished(campaign, defect, item)),
         asking_seconds=item.asking_seconds + time.monotonic() - clock,
@@ -363,8 +335,9 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
 
 
 def _are_finished(campaign: Campaign, defect: Defect, item: Round) -> bool:
-    asked = {one.task for one in item.asked}
-    return all(t.state.is_finished for t in tasks_of(campaign, defect.label, (CHECK,)) if t.key.label in asked)
+    asked = {(one.stage, one.task) for one in item.asked}
+    tasks = tasks_of(campaign, defect.label)
+    return all(task.state.is_finished for task in tasks if (task.key.stage, task.key.label) in asked)
 
 
 def _close(learner: Learner, record: LearnRecord, ending: Ending) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from ase import Atoms
 
@@ -17,12 +17,17 @@ Spread = Callable[[Sequence[Atoms]], FloatArray]
 """For each structure the largest spread of the force on an atom, eV/Å: how unsure the surrogate is."""
 
 
+CONFIRMED: Final = "_confirmed"
+"""Ends the label of a task that goes on from where the one of the same name without it came to rest."""
+
+
 class Kind(StrEnum):
     """How a question is answered."""
 
     POINT = "point"  # one force call
     CORRECTED = "corrected"  # the surrogate proposes each step, the reference corrects it
     ALONE = "alone"  # relaxed by the reference alone, until it is nearly at rest
+    CONFIRM = "confirm"  # a corrected relaxation from where another came to rest, with all that that one knew
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,6 +101,16 @@ class Round:
     scouting_seconds: float = 0.0
     asking_seconds: float = 0.0
 
+    @property
+    def checking(self) -> tuple[Asked, ...]:
+        """Questions of a check, without a confirmation that is asked beside them."""
+        return tuple(one for one in self.asked if one.kind is not Kind.CONFIRM)
+
+    @property
+    def confirming(self) -> Asked | None:
+        """The confirmation of the lowest minimum that is asked beside a check."""
+        return next((one for one in self.asked if one.kind is Kind.CONFIRM), None)
+
 
 @dataclass(frozen=True, slots=True)
 class LearnRecord:
@@ -169,7 +179,7 @@ class LearnRecord:
         for item in reversed(self.rounds):
             if not item.of_check or item.news:
                 break
-            labels.update(one.task for one in item.asked)
+            labels.update(one.task for one in item.checking)
         return frozenset(labels)
 
     @property

@@ -15,7 +15,6 @@ from defectscout.minima.settings import MinimaSettings
 from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import AT_REST
-from defectscout.relaxation.steps import is_met
 from defectscout.surrogates.base import Surrogate
 from defectscout.workflow.learn.places import Place, led_to, said_of, same_place
 from defectscout.workflow.learn.rounds import Asked, Round
@@ -120,27 +119,18 @@ def far_above(highest: float, earlier: Sequence[Frame] = ()) -> AfterFrames:
     return AfterFrames(is_too_high, CALM_FRAMES, Stop(RelaxationState.UNCONVERGED, HIGH), earlier)
 
 
-def paused_at_rest(settings: RelaxationSettings, earlier: Sequence[Frame] = ()) -> StopAt:
-    """A relaxation of the first round pauses where it is nearly at rest, or at rest.
+def paused_at_rest(earlier: Sequence[Frame] = ()) -> AfterFrames:
+    """A relaxation of the first round pauses where it is nearly at rest.
 
     The last hundredths of an eV take as many force calls as the way there. In the next round they take fewer, since the
-    surrogate has learned from the frames near by; and none, if the loop finds something much lower. It may also know
-    that a relaxation with small forces is not at its end: one in V_Cd of CdSe was on the slope of a soft valley, 9 meV
-    up, where the surrogate that had not learned there promised no more, and five force calls went down to its floor.
-
-    Args:
-        settings: of the relaxation.
-        earlier: frames of the relaxation before an interruption, without the one that it goes on from.
+    surrogate has learned from the frames near by; and none, if the loop finds something much lower.
     """
-    pause = Stop(RelaxationState.RUNNING, "paused: nearly at rest")
 
     def is_nearly_at_rest(frame: Frame) -> bool:
         return frame.prediction.fmax < NEARLY_AT_REST
 
-    def ask(frame: Frame) -> Stop | None:
-        return pause if is_met(frame.prediction, settings) else None
-
-    return first_of(AfterFrames(is_nearly_at_rest, RESTING_FRAMES, pause, earlier), ask)
+    pause = Stop(RelaxationState.RUNNING, "paused: nearly at rest")
+    return AfterFrames(is_nearly_at_rest, RESTING_FRAMES, pause, earlier)
 
 
 def paused_where_wrong(surrogate: Surrogate, charge: int) -> StopAt:
@@ -210,9 +200,7 @@ def highest_that_matters(one: Asked, lowest: float, window: float) -> float:
     return math.inf if one.label == UNPERTURBED else lowest + window
 
 
-def rule_of_height(
-    item: Round, one: Asked, lowest: float, window: float, settings: RelaxationSettings, earlier: Sequence[Frame]
-) -> StopAt | None:
+def rule_of_height(item: Round, one: Asked, lowest: float, window: float, earlier: Sequence[Frame]) -> StopAt | None:
     """Where a relaxation of a round stops because it stands too high, or may; None if it goes down to its end.
 
     Args:
@@ -220,11 +208,10 @@ def rule_of_height(
         one: the relaxation.
         lowest: the lowest energy that was known before the round, eV.
         window: up to where above that minima matter, eV.
-        settings: of the relaxation.
         earlier: frames of the relaxation before an interruption of this round.
     """
     if item.number == 0:  # which has nothing to be far above of
-        return None if one.label == UNPERTURBED else paused_at_rest(settings, earlier)
+        return None if one.label == UNPERTURBED else paused_at_rest(earlier)
     highest = highest_that_matters(one, lowest, window)
     if math.isinf(highest):
         return None

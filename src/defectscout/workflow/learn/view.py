@@ -14,7 +14,7 @@ from defectscout.core.frames import FloatArray, Frame, RelaxationState
 from defectscout.minima.distinct import distinct_minima
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.foreseen import FORESEEN
-from defectscout.workflow.learn.questions import Kind, PredictedMinimum, RoundView, Spread
+from defectscout.workflow.learn.questions import CONFIRMED, Kind, PredictedMinimum, RoundView, Spread
 from defectscout.workflow.learn.rounds import Round, frames_of, tasks_of
 from defectscout.workflow.learn.scouting import ASKED_DISTANCE, Scouted, finished, nearest_fingerprint
 from defectscout.workflow.learn.stopping import ASTRAY, HIGH
@@ -181,7 +181,8 @@ def is_carried_over(answers: Answers, related: Sequence[str]) -> bool:
     """
     standing = [(minimum.energy, minimum.members) for minimum in answers.found]
     standing += [(frame.prediction.energy, (label,)) for label, frame in answers.unfinished.items()]
-    return bool(standing) and not set(related).isdisjoint(min(standing)[1])
+    lowest = min(standing)[1] if standing else ()
+    return not set(related).isdisjoint(label.removesuffix(CONFIRMED) for label in lowest)
 
 
 def scouting_starts(sampling: Sequence[SamplingStructure], answers: Answers) -> tuple[SamplingStructure, ...]:

@@ -1,0 +1,84 @@
+"""Whether the lowest minimum is one, or stands on the slope of a soft valley."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from defectscout.core.defect import Defect
+from defectscout.relaxation.corrected import CorrectedState
+from defectscout.relaxation.records import Checkpoint
+from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.relaxation.steppers import CorrectedStepper
+from defectscout.surrogates.base import Surrogate
+from defectscout.surrogates.charge import AtCharge
+from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
+from defectscout.workflow.learn.rounds import LearnRecord, tasks_of
+from defectscout.workflow.learn.view import Answers
+from defectscout.workflow.record import CHECK, REFERENCE, Task
+
+
+def confirmation(
+    campaign: Campaign, defect: Defect, record: LearnRecord, answers: Answers, surrogate: Surrogate
+) -> Question | None:
+    """A question about what lies around the lowest minimum; None if the surrogate promises nothing lower there.
+
+    Small forces may end a relaxation on the slope of a soft valley. In V_Cd of CdSe three bonds tilt at hardly any
+    cost, and relaxations stood 9 meV up, of another fingerprint; FIRE would have ended there as well. The surrogate
+    that led them there saw no more within the 0.01 Å that were left of its trust radius. One that has learned from
+    their frames does a little farther away; at the 0.2 Å where relaxations begin it once promised 0.3 eV that were not
+    there.
+
+    The minimum stays what it is, whatever comes of this: a confirmation is a relaxation of its own.
+
+    Args:
+        campaign: the open campaign.
+        defect: which one.
+        record: of its loop.
+        answers: what the reference has said so far.
+        surrogate: that was tuned last.
+    """
+    tasks = {task.key.label: task for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))}
+    calls = 2 * campaign.settings.learn.relaxation_calls
+    before = {one.task: one for item in record.rounds for one in item.asked if one.kind is Kind.CONFIRM}
+    for task, one in before.items():
+        if not tasks[task].state.is_finished:
+            return Question(one.label, tasks[task].start, Kind.CONFIRM, calls, "it has not come to its end")
+    if not answers.found or not record.model:
+        return None
+    lowest = answers.found[0]
+    if any(label in before or f"{label}{CONFIRMED}" in before for label in lowest.members):
+        return None
+    checkpoint = looking_farther(tasks[lowest.representative], campaign.settings.refinement)
+    if checkpoint is None:
+        return None
+    settings = for_confirmation(campaign.settings.refinement)
+    promised = CorrectedStepper(settings, AtCharge(surrogate, defect.charge)).promised(checkpoint)
+    if promised <= settings.corrected.promise:
+        return None
+    reason = f"the surrogate promises {1000 * promised:.0f} meV beside the lowest minimum"
+    return Question(lowest.representative, checkpoint.frame.atoms, Kind.CONFIRM, calls, reason)
+
+
+def for_confirmation(settings: RelaxationSettings) -> RelaxationSettings:
+    """How a confirmation ends: the surrogate has learned, so that a smaller promise is worth a force call."""
+    corrected = settings.corrected.model_copy(update={"promise": settings.corrected.promise_learned})
+    return settings.model_copy(update={"corrected": corrected})
+
+
+def looking_farther(task: Task, settings: RelaxationSettings) -> Checkpoint | None:
+    """Where a confirmation of what a relaxation has come to begins; None if no surrogate has led that.
+
+    It knows every point of that relaxation, and its first frame will be number 0.
+    """
+    checkpoint = task.checkpoint
+    if checkpoint is None or not isinstance(checkpoint.optimiser, CorrectedState):
+        return None
+    optimiser = replace(checkpoint.optimiser, trust=settings.corrected.trust_learned, expected=0.0)
+    return Checkpoint(replace(checkpoint.frame, step=-1), optimiser, checkpoint.frame.prediction.energy)
+
+
+def led_by(record: LearnRecord, label: str) -> tuple[str, ...]:
+    """Sampling structures that led to the relaxation of this label."""
+    asked = (one for item in record.rounds for one in item.asked)
+    return next((one.members for one in asked if one.task == label), (label,))
