@@ -17,7 +17,7 @@ from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.confirming import confirmation
+from defectscout.workflow.learn.confirming import confirmation, settle
 from defectscout.workflow.learn.judging import goes_much_lower, unforeseen
 from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
 from defectscout.workflow.learn.rounds import LearnRecord, Round
@@ -132,6 +132,29 @@ def test_a_confirmation_is_no_check_and_no_surprise(defect: Defect, campaign: Ca
     assert unforeseen(defect, check, found, campaign.settings.minima) == ()
 
 
+@pytest.mark.parametrize("ending", [RelaxationState.CONVERGED, RelaxationState.FAILED, RelaxationState.UNCONVERGED])
+@pytest.mark.parametrize("fall", [0.01, -0.001])
+def test_only_one_that_came_down_to_its_end_takes_the_place_of_the_minimum(
+    campaign: Campaign, defect: Defect, ending: RelaxationState, fall: float
+) -> None:
+    top, label = dimer(defect), f"{ORIGIN}{CONFIRMED}"
+    answered(campaign, defect, "reference", ORIGIN, top, -1.0)
+    answered(campaign, defect, "check", "Rattled", top, -0.99, RelaxationState.MERGED, ORIGIN)
+    answered(campaign, defect, "reference", label, dimer(defect, length=2.5), -1.0 - fall, ending)
+    if ending is RelaxationState.FAILED:
+        relaxed(campaign, defect, label, Frame(top, Prediction(-2.0, np.zeros((len(top), 3))), 0))
+        campaign.record.finish(TaskKey("reference", defect.label, label), ending, "no electrons", 1)
+    confirm = asked("reference", label, Kind.CONFIRM, label=ORIGIN)
+    settle(campaign, defect, Round(2, "m", 0, (), (confirm,), of_check=True))
+    ends = {task.key.label: (task.state, task.reason) for task in campaign.record.tasks("reference")}
+    ends |= {task.key.label: (task.state, task.reason) for task in campaign.record.tasks("check")}
+    if ending is RelaxationState.CONVERGED and fall > 0:
+        assert ends[ORIGIN] == ends["Rattled"] == (RelaxationState.MERGED, label)
+    else:
+        assert ends[ORIGIN] == (RelaxationState.CONVERGED, "")
+        assert ends["Rattled"] == (RelaxationState.MERGED, ORIGIN)
+
+
 @pytest.mark.parametrize(("energy", "lower"), [(-0.01, False), (-0.1, False), (-0.3, True)])
 def test_only_one_that_leaves_its_minimum_is_news(
     campaign: Campaign, defect: Defect, energy: float, lower: bool
@@ -163,8 +186,13 @@ def test_a_search_confirms_its_ground_state(template: Path, tmp_path: Path) -> N
     assert known[0] > known[1]
     assert confirmed.checkpoint.frame.step == confirmed.evaluations - 1
     assert result.funnel.reference_calls == sum(task.evaluations for task in tasks(result.folder))
-    # The lowest minimum is no higher for it, and what led to the one before led to this.
-    assert confirmed.checkpoint.frame.prediction.energy < origin.checkpoint.frame.prediction.energy + 1e-3
+    # It went down: the slope is no minimum any more, and what led to the one before led to this.
+    assert confirmed.checkpoint.frame.prediction.energy < origin.checkpoint.frame.prediction.energy
+    assert (origin.state, origin.reason) == (RelaxationState.MERGED, confirmed.key.label)
+    assert one.label not in {label for minimum in result["v_Mg_0"].minima for label in minimum.candidates}
+    assert confirmed.key.label in result["v_Mg_0"].minima[0].candidates
+    merged = {task.reason for task in by_label.values() if task.state is RelaxationState.MERGED}
+    assert all(by_label[label].state is RelaxationState.CONVERGED for label in merged)
     assert set(one.members) <= set(result["v_Mg_0"].minima[0].sampled_by)
     assert result["v_Mg_0"].trust is not None
     assert result["v_Mg_0"].trust.converged

@@ -53,12 +53,19 @@ def _members(
     sampling = sampling_structures(campaign, defect)
     found = {label: list(one.members) for label, one in asked.items()}
     for minimum in record.last_predicted:
-        if minimum.known_as in found:
-            found[minimum.known_as] += sampling_members(minimum.members, sampling)
+        known = _end(tasks, minimum.known_as)
+        if known in found:
+            found[known] += sampling_members(minimum.members, sampling)
     for label, task in tasks.items():
         if task.state is RelaxationState.MERGED and task.reason in found and label in asked:
             found[task.reason] += asked[label].members
     return {label: tuple(dict.fromkeys(labels)) for label, labels in found.items()}
+
+
+def _end(tasks: dict[str, Task], label: str) -> str:
+    """Where a relaxation ended: in itself, or in what it was merged into."""
+    task = tasks.get(label)
+    return task.reason if task is not None and task.state is RelaxationState.MERGED else label
 
 
 def leave_unfinished(campaign: Campaign, defect: Defect, record: LearnRecord) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from defectscout.core.defect import Defect
+from defectscout.core.frames import RelaxationState
 from defectscout.relaxation.corrected import CorrectedState
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
@@ -13,7 +14,7 @@ from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
-from defectscout.workflow.learn.rounds import LearnRecord, tasks_of
+from defectscout.workflow.learn.rounds import LearnRecord, Round, tasks_of
 from defectscout.workflow.learn.view import Answers
 from defectscout.workflow.record import CHECK, REFERENCE, Task
 
@@ -29,7 +30,7 @@ def confirmation(
     their frames does a little farther away; at the 0.2 Å where relaxations begin it once promised 0.3 eV that were not
     there.
 
-    The minimum stays what it is, whatever comes of this: a confirmation is a relaxation of its own.
+    It is a relaxation of its own: if it fails, or the budget ends it, the minimum stays what it is.
 
     Args:
         campaign: the open campaign.
@@ -76,6 +77,25 @@ def looking_farther(task: Task, settings: RelaxationSettings) -> Checkpoint | No
         return None
     optimiser = replace(checkpoint.optimiser, trust=settings.corrected.trust_learned, expected=0.0)
     return Checkpoint(replace(checkpoint.frame, step=-1), optimiser, checkpoint.frame.prediction.energy)
+
+
+def settle(campaign: Campaign, defect: Defect, item: Round) -> None:
+    """Where the confirmation of a round went down, what it began from was no minimum, and has become that to which it
+    led, together with whatever had fallen into it."""
+    one = item.confirming
+    if one is None:
+        return
+    tasks = {task.key.label: task for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))}
+    ends = [tasks[label].as_relaxation().final for label in (one.task, one.label)]
+    if tasks[one.task].state not in (RelaxationState.CONVERGED, RelaxationState.MERGED) or None in ends:
+        return
+    low, high = (end.prediction.energy for end in ends if end is not None)
+    if low >= high:
+        return
+    led_to = tasks[one.task].reason or one.task
+    for task in tasks.values():
+        if task.key.label == one.label or (task.state is RelaxationState.MERGED and task.reason == one.label):
+            campaign.record.finish(task.key, RelaxationState.MERGED, led_to, task.evaluations)
 
 
 def led_by(record: LearnRecord, label: str) -> tuple[str, ...]:

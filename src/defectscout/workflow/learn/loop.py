@@ -22,7 +22,7 @@ from defectscout.workflow.learn.answering import add_tasks, answer_round
 from defectscout.workflow.learn.asking import asked_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
 from defectscout.workflow.learn.checks import by_doubt, was_at_rest
-from defectscout.workflow.learn.confirming import confirmation
+from defectscout.workflow.learn.confirming import confirmation, settle
 from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
@@ -318,6 +318,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         return untouched_surrogate(learner, record.started_from) if unlearned else surrogate
 
     answer_round(campaign, defect, item, proposes, stop, learner.progress)
+    settle(campaign, defect, item)
     after = read_answers(campaign, defect)
     surprises = unforeseen(defect, item, after.found, minima) if item.of_check else ()
     missed = within_window(surprises, after.found, window)
