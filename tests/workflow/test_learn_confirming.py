@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from defectscout.core.defect import Defect
+from defectscout.core.defect import UNPERTURBED, Defect
 from defectscout.core.frames import Frame, Prediction, RelaxationState
 from defectscout.relaxation.corrected import CorrectedState, corrected_init
 from defectscout.relaxation.records import Checkpoint
@@ -23,7 +23,7 @@ from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
 from defectscout.workflow.learn.rounds import LearnRecord, Round
 from defectscout.workflow.learn.view import read_answers
 from defectscout.workflow.record import TaskKey
-from minima.vacancy_cases import dimer
+from minima.vacancy_cases import breathing, dimer
 from workflow.learn_rounds import answered, asked
 from workflow.learning_crystal import begun, gone_on, records, small, tasks
 
@@ -153,6 +153,15 @@ def test_only_one_that_came_down_to_its_end_takes_the_place_of_the_minimum(
     else:
         assert ends[ORIGIN] == (RelaxationState.CONVERGED, "")
         assert ends["Rattled"] == (RelaxationState.MERGED, ORIGIN)
+
+
+def test_the_unperturbed_structure_stays_what_energies_are_measured_from(campaign: Campaign, defect: Defect) -> None:
+    label = f"{UNPERTURBED}{CONFIRMED}"
+    answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
+    answered(campaign, defect, "reference", label, breathing(defect, 0.2), -0.1)
+    confirm = asked("reference", label, Kind.CONFIRM, label=UNPERTURBED)
+    settle(campaign, defect, Round(2, "m", 0, (), (confirm,), of_check=True))
+    assert {task.state for task in campaign.record.tasks("reference")} == {RelaxationState.CONVERGED}
 
 
 @pytest.mark.parametrize(("energy", "lower"), [(-0.01, False), (-0.1, False), (-0.3, True)])

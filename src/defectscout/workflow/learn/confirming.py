@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from defectscout.core.defect import Defect
+from defectscout.core.defect import UNPERTURBED, Defect
 from defectscout.core.frames import RelaxationState
 from defectscout.relaxation.corrected import CorrectedState
 from defectscout.relaxation.records import Checkpoint
@@ -81,9 +81,10 @@ def looking_farther(task: Task, settings: RelaxationSettings) -> Checkpoint | No
 
 def settle(campaign: Campaign, defect: Defect, item: Round) -> None:
     """Where the confirmation of a round went down, what it began from was no minimum, and has become that to which it
-    led, together with whatever had fallen into it."""
+    led, together with whatever had fallen into it. Not the unperturbed structure: energy lowerings are measured from
+    it, however unstable it is."""
     one = item.confirming
-    if one is None:
+    if one is None or one.label == UNPERTURBED:
         return
     tasks = {task.key.label: task for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))}
     ends = [tasks[label].as_relaxation().final for label in (one.task, one.label)]
