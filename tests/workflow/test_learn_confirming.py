@@ -13,12 +13,13 @@ from ase import Atoms
 from defectscout.core.defect import UNPERTURBED, Defect
 from defectscout.core.frames import Frame, Prediction, RelaxationState
 from defectscout.relaxation.corrected import CorrectedState, corrected_init
+from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.confirming import confirmation, settle
-from defectscout.workflow.learn.judging import goes_much_lower, unforeseen
+from defectscout.workflow.learn.confirming import LEFT_MINIMUM, confirmation, has_left, paused_where_left, settle
+from defectscout.workflow.learn.judging import unforeseen
 from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
 from defectscout.workflow.learn.rounds import LearnRecord, Round
 from defectscout.workflow.learn.view import read_answers
@@ -120,6 +121,19 @@ def test_one_that_has_not_come_to_its_end_goes_on(campaign: Campaign, defect: De
     assert (question.label, question.kind) == (ORIGIN, Kind.CONFIRM)
 
 
+def test_where_one_that_left_its_minimum_has_ended_is_asked_about_like_any_other(
+    campaign: Campaign, defect: Defect
+) -> None:
+    top, label = dimer(defect), f"{ORIGIN}{CONFIRMED}"
+    relaxed(campaign, defect, label, on_the_slope(top))
+    confirm = Round(2, "m", 0, (), (asked("reference", label, Kind.CONFIRM, label=ORIGIN),), of_check=True, news=True)
+    assert asks(campaign, defect, Valley(top), LOOP.with_round(confirm)) is None
+    on = Round(3, "m", 0, (), (asked("reference", label, calls_before=4),), answered=True)
+    question = asks(campaign, defect, Valley(top), LOOP.with_round(confirm).with_round(on))
+    assert question is not None
+    assert question.label == label
+
+
 def test_a_confirmation_is_no_check_and_no_surprise(defect: Defect, campaign: Campaign) -> None:
     label = f"{ORIGIN}{CONFIRMED}"
     confirm = asked("reference", label, Kind.CONFIRM, label=ORIGIN)
@@ -145,7 +159,7 @@ def test_only_one_that_came_down_to_its_end_takes_the_place_of_the_minimum(
         relaxed(campaign, defect, label, Frame(top, Prediction(-2.0, np.zeros((len(top), 3))), 0))
         campaign.record.finish(TaskKey("reference", defect.label, label), ending, "no electrons", 1)
     confirm = asked("reference", label, Kind.CONFIRM, label=ORIGIN)
-    settle(campaign, defect, Round(2, "m", 0, (), (confirm,), of_check=True))
+    settle(campaign, defect, LearnRecord(rounds=(Round(2, "m", 0, (), (confirm,), of_check=True),)))
     ends = {task.key.label: (task.state, task.reason) for task in campaign.record.tasks("reference")}
     ends |= {task.key.label: (task.state, task.reason) for task in campaign.record.tasks("check")}
     if ending is RelaxationState.CONVERGED and fall > 0:
@@ -160,20 +174,23 @@ def test_the_unperturbed_structure_stays_what_energies_are_measured_from(campaig
     answered(campaign, defect, "reference", UNPERTURBED, breathing(defect), 0.0)
     answered(campaign, defect, "reference", label, breathing(defect, 0.2), -0.1)
     confirm = asked("reference", label, Kind.CONFIRM, label=UNPERTURBED)
-    settle(campaign, defect, Round(2, "m", 0, (), (confirm,), of_check=True))
+    settle(campaign, defect, LearnRecord(rounds=(Round(2, "m", 0, (), (confirm,), of_check=True),)))
     assert {task.state for task in campaign.record.tasks("reference")} == {RelaxationState.CONVERGED}
 
 
-@pytest.mark.parametrize(("energy", "lower"), [(-0.01, False), (-0.1, False), (-0.3, True)])
-def test_only_one_that_leaves_its_minimum_is_news(
+@pytest.mark.parametrize(("energy", "lower"), [(-0.01, False), (-0.09, False), (-0.11, True)])
+def test_one_that_leaves_its_minimum_pauses_and_is_news(
     campaign: Campaign, defect: Defect, energy: float, lower: bool
 ) -> None:
     label = f"{ORIGIN}{CONFIRMED}"
     answered(campaign, defect, "reference", label, dimer(defect), energy)
     confirm = asked("reference", label, Kind.CONFIRM, label=ORIGIN)
     check = Round(2, "m", 0, (), (confirm,), lowest_before=0.0, of_check=True)
-    assert goes_much_lower(campaign, defect, check) == lower
-    assert not goes_much_lower(campaign, defect, replace(check, asked=()))
+    assert has_left(campaign, defect, check) == lower
+    (task,) = campaign.record.tasks("reference")
+    told = paused_where_left(0.0)(campaign.record.frames(task.key)[-1])
+    assert told == (Stop(RelaxationState.RUNNING, LEFT_MINIMUM) if lower else None)
+    assert not has_left(campaign, defect, replace(check, asked=()))
 
 
 def test_a_search_confirms_its_ground_state(template: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_what_was_carried_over_from_a_related_host_may_be_the_lowest() -> None:
 
     assert is_carried_over(answers(carried, own), related)
     assert is_carried_over(answers(own, v_Cd_0_of_CdSe=-2.0), related)
-    confirmed = Minimum("c", (f"v_Cd_0_of_CdSe{CONFIRMED}",), dimer(DEFECT), -2.01)
+    confirmed = Minimum("c", (f"v_Cd_0_of_CdSe{CONFIRMED}{CONFIRMED}",), dimer(DEFECT), -2.01)
     assert is_carried_over(answers(confirmed, carried), related)  # it came from there
     assert not is_carried_over(answers(own, v_Cd_0_of_CdSe=0.0), related)  # something else lies lower
     assert not is_carried_over(answers(carried, Dimer=-3.0), related)

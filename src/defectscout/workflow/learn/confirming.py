@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Final
 
 from defectscout.core.defect import UNPERTURBED, Defect
-from defectscout.core.frames import RelaxationState
+from defectscout.core.frames import Frame, RelaxationState
 from defectscout.relaxation.corrected import CorrectedState
+from defectscout.relaxation.pool import Stop
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import CorrectedStepper
@@ -14,9 +17,17 @@ from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
-from defectscout.workflow.learn.rounds import LearnRecord, Round, tasks_of
+from defectscout.workflow.learn.rounds import Asked, LearnRecord, Round, tasks_of
+from defectscout.workflow.learn.stopping import StopAt
 from defectscout.workflow.learn.view import Answers
-from defectscout.workflow.record import CHECK, REFERENCE, Task
+from defectscout.workflow.record import CHECK, REFERENCE, Task, TaskKey
+
+FELL: Final = 0.1
+"""eV. A confirmation that falls by more has left its minimum. The floor of the soft valley in V_Cd of CdSe lies 0.01 eV
+below its slope, the ground state there 0.38 eV below a shelf."""
+
+LEFT_MINIMUM: Final = "paused: it has left the minimum that it began from"
+"""Reason of a confirmation that the loop goes on with."""
 
 
 def confirmation(
@@ -28,7 +39,7 @@ def confirmation(
     cost, and relaxations stood 9 meV up, of another fingerprint; FIRE would have ended there as well. The surrogate
     that led them there saw no more within the 0.01 Å that were left of its trust radius. One that has learned from
     their frames does a little farther away; at the 0.2 Å where relaxations begin it once promised 0.3 eV that were not
-    there.
+    there. A shelf looks the same: one loop stood quiet on one there, 0.38 eV up, and a promise of 7 meV led off it.
 
     It is a relaxation of its own: if it fails, or the budget ends it, the minimum stays what it is.
 
@@ -41,14 +52,16 @@ def confirmation(
     """
     tasks = {task.key.label: task for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))}
     calls = 2 * campaign.settings.learn.relaxation_calls
-    before = {one.task: one for item in record.rounds for one in item.asked if one.kind is Kind.CONFIRM}
+    last = {one.task: one for item in record.rounds for one in item.asked}
+    before = {task: one for task, one in last.items() if one.kind is Kind.CONFIRM}
     for task, one in before.items():
         if not tasks[task].state.is_finished:
             return Question(one.label, tasks[task].start, Kind.CONFIRM, calls, "it has not come to its end")
     if not answers.found or not record.model:
         return None
     lowest = answers.found[0]
-    if any(label in before or f"{label}{CONFIRMED}" in before for label in lowest.members):
+    # One that has left its minimum was gone on with by the loop, and where it ended is asked about like any other.
+    if any(label in before or f"{label}{CONFIRMED}" in last for label in lowest.members):
         return None
     checkpoint = looking_farther(tasks[lowest.representative], campaign.settings.refinement)
     if checkpoint is None:
@@ -79,13 +92,40 @@ def looking_farther(task: Task, settings: RelaxationSettings) -> Checkpoint | No
     return Checkpoint(replace(checkpoint.frame, step=-1), optimiser, checkpoint.frame.prediction.energy)
 
 
-def settle(campaign: Campaign, defect: Defect, item: Round) -> None:
-    """Where the confirmation of a round went down, what it began from was no minimum, and has become that to which it
-    led, together with whatever had fallen into it. Not the unperturbed structure: energy lowerings are measured from
-    it, however unstable it is."""
-    one = item.confirming
-    if one is None or one.label == UNPERTURBED:
-        return
+def paused_where_left(lowest: float) -> StopAt:
+    """A confirmation pauses when it has left the minimum that it began from.
+
+    That was a shelf or a saddle point, and the surrogate that led it off has not learned there. The loop goes on with
+    it, as with any relaxation that it has begun.
+
+    Args:
+        lowest: lowest energy before it, eV.
+    """
+
+    def ask(frame: Frame) -> Stop | None:
+        return Stop(RelaxationState.RUNNING, LEFT_MINIMUM) if frame.prediction.energy < lowest - FELL else None
+
+    return ask
+
+
+def has_left(campaign: Campaign, defect: Defect, item: Round) -> bool:
+    """Whether the confirmation of a round has left the minimum that it began from."""
+    if item.confirming is None or item.lowest_before is None:
+        return False
+    frames = campaign.record.frames(TaskKey(item.confirming.stage, defect.label, item.confirming.task))
+    return min((frame.prediction.energy for frame in frames), default=math.inf) < item.lowest_before - FELL
+
+
+def settle(campaign: Campaign, defect: Defect, record: LearnRecord) -> None:
+    """Where a confirmation went down, what it began from was no minimum, and has become that to which it led, together
+    with whatever had fallen into it. Not the unperturbed structure: energy lowerings are measured from it, however
+    unstable it is."""
+    for item in record.rounds:
+        if item.confirming is not None and item.confirming.label != UNPERTURBED:
+            _settle(campaign, defect, item.confirming)
+
+
+def _settle(campaign: Campaign, defect: Defect, one: Asked) -> None:
     tasks = {task.key.label: task for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))}
     ends = [tasks[label].as_relaxation().final for label in (one.task, one.label)]
     if tasks[one.task].state not in (RelaxationState.CONVERGED, RelaxationState.MERGED) or None in ends:

@@ -114,14 +114,6 @@ def is_news(campaign: Campaign, defect: Defect, item: Round, lowest: float | Non
     return True
 
 
-def goes_much_lower(campaign: Campaign, defect: Defect, item: Round) -> bool:
-    """Whether the confirmation of a round went down by so much that it has left the minimum that it began in."""
-    if item.confirming is None or item.lowest_before is None:
-        return False
-    frames = campaign.record.frames(TaskKey(item.confirming.stage, defect.label, item.confirming.task))
-    return min((frame.prediction.energy for frame in frames), default=math.inf) < item.lowest_before - LAST_PART
-
-
 def unforeseen(defect: Defect, check: Round, found: Sequence[Minimum], settings: MinimaSettings) -> tuple[Minimum, ...]:
     """Minima that nothing but this check has led to, and that are not a known one with its bonds tilted."""
     checked = {one.task for one in check.checking}

@@ -22,11 +22,11 @@ from defectscout.workflow.learn.answering import add_tasks, answer_round
 from defectscout.workflow.learn.asking import asked_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
 from defectscout.workflow.learn.checks import by_doubt, was_at_rest
-from defectscout.workflow.learn.confirming import confirmation, settle
+from defectscout.workflow.learn.confirming import confirmation, has_left, paused_where_left, settle
 from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
-from defectscout.workflow.learn.judging import goes_much_lower, is_news, unforeseen, within_window
+from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
     Learner,
@@ -226,7 +226,7 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     """Have the reference alone relax those sampling structures whose outcome changed the most between rounds.
 
     A check that paused at rest goes on like the loop's own relaxations, with a surrogate that learns from it between
-    rounds. Beside it the lowest minimum is confirmed, where the surrogate promises something lower around it.
+    rounds. Before the check the lowest minimum is confirmed, where the surrogate promises something lower around it.
     """
     campaign = learner.campaign
     tasks = tasks_of(campaign, learner.defect.label, (REFERENCE, CHECK))
@@ -242,7 +242,8 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     model = tuned_surrogate(learner, record, f"round-{number:02d}", number) if goes_on else record.model
     surrogate = load_learned(campaign, model or record.started_from)
     confirmed = confirmation(campaign, learner.defect, replace(record, model=model), answers, surrogate)
-    questions = [*([] if confirmed is None else [confirmed]), *checks]
+    # Before the checks: if something much lower comes of it, they would have checked nothing.
+    questions = checks if confirmed is None else [confirmed]
     asked = asked_of(learner, record, within_budget(questions, budget), number, None, of_check=True)
     item = Round(
         number=number,
@@ -252,7 +253,7 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
         asked=asked,
         lowest_before=answers.lowest,
         of_check=True,
-        cut=len(asked) < len(questions),
+        cut=len(asked) < len(questions) or confirmed is not None,
         tuning_seconds=time.monotonic() - clock,
     )
     say.round_begins(learner, item)
@@ -306,7 +307,9 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         merged = MergedByPrediction(surrogate, defect, others, highest, campaign.settings.scouting, minima, before)
         height = rule_of_height(item, one, lowest, window, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
-        if item.of_check and one.kind is not Kind.CONFIRM:
+        if one.kind is Kind.CONFIRM:
+            rules.append(paused_where_left(lowest))
+        elif item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
             rules.append(high_by_prediction(foresight, highest, before))
             if not one.calls_before:
@@ -318,15 +321,16 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         return untouched_surrogate(learner, record.started_from) if unlearned else surrogate
 
     answer_round(campaign, defect, item, proposes, stop, learner.progress)
-    settle(campaign, defect, item)
+    settle(campaign, defect, record)
     after = read_answers(campaign, defect)
     surprises = unforeseen(defect, item, after.found, minima) if item.of_check else ()
     missed = within_window(surprises, after.found, window)
-    lowers = goes_much_lower(campaign, defect, item)
     done = replace(
         item,
         answered=True,
-        news=is_news(campaign, defect, item, after.lowest) if not item.of_check else bool(missed) or lowers,
+        news=bool(missed) or has_left(campaign, defect, item)
+        if item.of_check
+        else is_news(campaign, defect, item, after.lowest),
         surprises=tuple(minimum.representative for minimum in surprises),
         cut=item.cut or (item.of_check and not _are_finished(campaign, defect, item)),
         asking_seconds=item.asking_seconds + time.monotonic() - clock,

@@ -79,10 +79,10 @@ class Round:
         lowest_before: lowest energy that the reference had given before, eV; None before the first answer.
         answered: whether all of them have their answer.
         news: whether an answer was lower than everything before it; of a check, whether it found a new minimum
-            within the window of the lowest.
-        of_check: whether it only checks the answer.
+            within the window of the lowest; of a confirmation, whether it has left the lowest.
+        of_check: whether it only checks or confirms the answer.
         surprises: relaxations of a check that found a minimum that the loop had not.
-        cut: whether the budget cut the first round short, or a check has not come to its end.
+        cut: whether the budget cut the first round short, or a check has not come to its end, or not begun yet.
         tuning_seconds, scouting_seconds, asking_seconds: wall time.
     """
 
@@ -103,12 +103,12 @@ class Round:
 
     @property
     def checking(self) -> tuple[Asked, ...]:
-        """Questions of a check, without a confirmation that is asked beside them."""
+        """Questions of a check, without a confirmation that comes before them."""
         return tuple(one for one in self.asked if one.kind is not Kind.CONFIRM)
 
     @property
     def confirming(self) -> Asked | None:
-        """The confirmation of the lowest minimum that is asked beside a check."""
+        """The confirmation of the lowest minimum before a check."""
         return next((one for one in self.asked if one.kind is Kind.CONFIRM), None)
 
 

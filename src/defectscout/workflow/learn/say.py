@@ -56,6 +56,9 @@ def round_answered(learner: Learner, item: Round, after: Answers) -> None:
     else:
         text = "nothing lower" if not item.of_check else "no surprise near the ground state"
         text = "the check goes on" if item.of_check and item.cut else text
+    if item.confirming is not None and item.lowest_before is not None:
+        fall = item.lowest_before - after.lowest
+        text = f"lower by {fall:.3f} eV" if fall > 0 else "nothing lower"
     learner.progress.message(
         f"{learner.defect.label} round {item.number}: {text}; {len(after.found)} minima, {after.calls} force calls"
     )

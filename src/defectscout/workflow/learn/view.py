@@ -182,7 +182,7 @@ def is_carried_over(answers: Answers, related: Sequence[str]) -> bool:
     standing = [(minimum.energy, minimum.members) for minimum in answers.found]
     standing += [(frame.prediction.energy, (label,)) for label, frame in answers.unfinished.items()]
     lowest = min(standing)[1] if standing else ()
-    return not set(related).isdisjoint(label.removesuffix(CONFIRMED) for label in lowest)
+    return not set(related).isdisjoint(label.partition(CONFIRMED)[0] for label in lowest)
 
 
 def scouting_starts(sampling: Sequence[SamplingStructure], answers: Answers) -> tuple[SamplingStructure, ...]:
