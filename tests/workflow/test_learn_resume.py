@@ -19,7 +19,7 @@ from defectscout.workflow.learn.rounds import LearnRecord
 from defectscout.workflow.record import Record
 from defectscout.workflow.results import SearchResult
 from defectscout.workflow.search import search
-from defectscout.workflow.settings import changed, merge
+from defectscout.workflow.settings import SearchSettings, changed, merge
 from defectscout.workflow.store import stored_models
 from workflow.killing import run_and_kill
 from workflow.learning_crystal import (
@@ -153,6 +153,22 @@ def test_interrupted_everywhere(
     assert len(stored_models()) == 1
 
 
+def check_interrupted(
+    template: Path, tmp_path: Path, chosen: SearchSettings, kills: Sequence[Kill], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Interrupted there, a search spends no more force calls and ends as one that was not; where it is."""
+    before = ThreadWorker.answers
+    expected = gone_on(begun(template, tmp_path / "whole", chosen))
+    needed = ThreadWorker.answers - before
+    folder = begun(template, tmp_path / "killed", chosen)
+    before = ThreadWorker.answers
+    interrupt(folder, kills, monkeypatch)
+    result = gone_on(folder)
+    assert ThreadWorker.answers - before == needed
+    check_same(folder, result, expected)
+    return folder
+
+
 PAUSED_CHECK: tuple[Kill, ...] = (
     ("before the round of the pause is in the record", loop, "unforeseen", 1, False),
     ("after the pause", loop, "_begin_check", 1, False),
@@ -170,18 +186,9 @@ def test_interrupted_where_a_check_pauses(template: Path, tmp_path: Path, monkey
     def learns_from(frame: LabelledFrame) -> bool:
         return frame.origin.start.startswith("check/")
 
-    chosen = small(learn={"first_points": 0})
     with learning_crystal(Tuner(learns_from)):
-        before = ThreadWorker.answers
-        expected = gone_on(begun(template, tmp_path / "whole", chosen))
-        needed = ThreadWorker.answers - before
-        folder = begun(template, tmp_path / "killed", chosen)
-        before = ThreadWorker.answers
-        interrupt(folder, PAUSED_CHECK, monkeypatch)
-        result = gone_on(folder)
+        folder = check_interrupted(template, tmp_path, small(learn={"first_points": 0}), PAUSED_CHECK, monkeypatch)
     assert any(item.of_check and item.cut for record in records(folder).values() for item in record.rounds)
-    assert ThreadWorker.answers - before == needed
-    check_same(folder, result, expected)
 
 
 CONFIRMATION: tuple[Kill, ...] = (
@@ -197,17 +204,9 @@ CONFIRMATION: tuple[Kill, ...] = (
 def test_interrupted_where_the_ground_state_is_confirmed(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = small(refinement={"corrected": {"promise_learned": 1e-6}})
-    before = ThreadWorker.answers
-    expected = gone_on(begun(template, tmp_path / "whole", chosen))
-    needed = ThreadWorker.answers - before
-    folder = begun(template, tmp_path / "killed", chosen)
-    before = ThreadWorker.answers
-    interrupt(folder, CONFIRMATION, monkeypatch)
-    result = gone_on(folder)
+    eager = small(refinement={"corrected": {"promise_learned": 1e-6}})
+    folder = check_interrupted(template, tmp_path, eager, CONFIRMATION, monkeypatch)
     assert any(item.confirming for record in records(folder).values() for item in record.rounds)
-    assert ThreadWorker.answers - before == needed
-    check_same(folder, result, expected)
 
 
 def test_other_budgets_are_no_other_search(whole: SearchResult, template: Path) -> None:

@@ -69,7 +69,8 @@ def _end(tasks: dict[str, Task], label: str) -> str:
 
 
 def leave_unfinished(campaign: Campaign, defect: Defect, record: LearnRecord) -> None:
-    """Mark what a loop that has ended began and does not go on with; what only waits to be confirmed is converged."""
+    """Mark what a loop that has ended began and does not go on with; what only waits for its next round at rest is
+    converged."""
     settings = campaign.settings.refinement
     for task in _of_loop(campaign, defect, record):
         if task.state.is_finished:

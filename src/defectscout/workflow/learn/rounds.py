@@ -168,7 +168,7 @@ class LearnRecord:
 
     @property
     def is_half_checked(self) -> bool:
-        """Whether the last round began a check, or went on with one, that has not come to its end."""
+        """Whether the last round began a check, or went on with one, that has not come to its end, or comes next."""
         last = self.rounds[-1] if self.rounds else None
         return last is not None and last.of_check and last.cut and not last.news
 

@@ -20,14 +20,14 @@ _KINDS = {
 def round_begins(learner: Learner, item: Round) -> None:
     """What the surrogate has found, and what is asked."""
     head = f"{learner.defect.label} round {item.number}"
+    if item.confirming is not None:
+        learner.progress.message(f"{head} goes on from {item.confirming.label}: {item.confirming.reason}")
+        return
     if item.of_check:
-        if item.confirming is not None:
-            learner.progress.message(f"{head} goes on from {item.confirming.label}: {item.confirming.reason}")
-        labels = ", ".join(one.label for one in item.checking) or "nothing: no sampling structure is left"
-        alone = all(one.kind is Kind.ALONE for one in item.checking)
+        labels = ", ".join(one.label for one in item.asked) or "nothing: no sampling structure is left"
+        alone = all(one.kind is Kind.ALONE for one in item.asked)
         how = "the reference alone relaxes" if alone else "with a surrogate that has learned from it goes on"
-        if item.checking or item.confirming is None:
-            learner.progress.message(f"{head}, a check on surprise: {how} {labels}")
+        learner.progress.message(f"{head}, a check on surprise: {how} {labels}")
         return
     counts = Counter(one.kind for one in item.asked)
     asks = ", ".join(_KINDS[kind][0] if count == 1 else _KINDS[kind][1].format(count) for kind, count in counts.items())
