@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,7 +19,7 @@ from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
 from defectscout.workflow.learn.rounds import Asked, LearnRecord, Round, tasks_of
-from defectscout.workflow.learn.stopping import StopAt
+from defectscout.workflow.learn.stopping import NOT_THERE, AfterFrames, StopAt
 from defectscout.workflow.learn.view import Answers
 from defectscout.workflow.record import CHECK, REFERENCE, Task, TaskKey
 
@@ -28,6 +29,10 @@ below its slope, the ground state there 0.38 eV below a shelf."""
 
 LEFT_MINIMUM: Final = "paused: it has left the minimum that it began from"
 """Reason of a confirmation that the loop goes on with."""
+
+UNFOUNDED: Final = 3
+"""Frames above the minimum, after which what was promised is not there. In V_Cd of CdTe one that was promised 20 meV
+found itself 46, 16 and 4 meV up, and took two more force calls back to where it began."""
 
 
 def confirmation(
@@ -106,6 +111,20 @@ def paused_where_left(lowest: float) -> StopAt:
         return Stop(RelaxationState.RUNNING, LEFT_MINIMUM) if frame.prediction.energy < lowest - FELL else None
 
     return ask
+
+
+def over_where_unfounded(lowest: float, earlier: Sequence[Frame] = ()) -> AfterFrames:
+    """A confirmation is over when it has found itself above the minimum that it began from `UNFOUNDED` times.
+
+    Args:
+        lowest: lowest energy before it, eV.
+        earlier: frames of it before an interruption, without the one that it goes on from.
+    """
+
+    def is_above(frame: Frame) -> bool:
+        return frame.prediction.energy > lowest
+
+    return AfterFrames(is_above, UNFOUNDED, Stop(RelaxationState.UNCONVERGED, NOT_THERE), earlier)
 
 
 def has_left(campaign: Campaign, defect: Defect, item: Round) -> bool:

@@ -22,7 +22,7 @@ from defectscout.workflow.learn.answering import add_tasks, answer_round
 from defectscout.workflow.learn.asking import asked_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
 from defectscout.workflow.learn.checks import by_doubt, was_at_rest
-from defectscout.workflow.learn.confirming import confirmation, has_left, paused_where_left, settle
+from defectscout.workflow.learn.confirming import confirmation, has_left, over_where_unfounded, paused_where_left, settle
 from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
@@ -308,7 +308,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         height = rule_of_height(item, one, lowest, window, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
         if one.kind is Kind.CONFIRM:
-            rules.append(paused_where_left(lowest))
+            rules += [paused_where_left(lowest), over_where_unfounded(lowest, before)]
         elif item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
             rules.append(high_by_prediction(foresight, highest, before))

@@ -56,6 +56,9 @@ HIGH: Final = "nearly at rest too far above the lowest minimum"
 ASTRAY: Final = "the surrogate was wrong: the reference finds itself far above the lowest minimum there"
 """Reason of a relaxation that ended where it began."""
 
+NOT_THERE: Final = "what the surrogate promised beside the lowest minimum is not there"
+"""Reason of a confirmation that found nothing lower."""
+
 PAUSED: Final = "paused: at rest where the surrogate is wrong"
 """Reason of a check that goes on when the surrogate has learned from its frames."""
 

@@ -17,13 +17,13 @@ from defectscout.workflow.learn.foreseen import FORESEEN
 from defectscout.workflow.learn.questions import CONFIRMED, Kind, PredictedMinimum, RoundView, Spread
 from defectscout.workflow.learn.rounds import Round, frames_of, tasks_of
 from defectscout.workflow.learn.scouting import ASKED_DISTANCE, Scouted, finished, nearest_fingerprint
-from defectscout.workflow.learn.stopping import ASTRAY, HIGH
+from defectscout.workflow.learn.stopping import ASTRAY, HIGH, NOT_THERE
 from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task
 
 LEFT = "left where it was: too far above the lowest minimum"
 """Reason of a relaxation that the loop has begun and not gone on with."""
 
-WITHOUT_END = (LEFT, HIGH, FORESEEN, ASTRAY)
+WITHOUT_END = (LEFT, HIGH, FORESEEN, ASTRAY, NOT_THERE)
 """Reasons of relaxations that ended in no minimum of their own, however they look."""
 
 LOWER: Final = 0.02
