@@ -18,14 +18,23 @@ from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign
-from defectscout.workflow.learn.confirming import LEFT_MINIMUM, confirmation, has_left, paused_where_left, settle
+from defectscout.workflow.learn.confirming import (
+    LEFT_MINIMUM,
+    UNFOUNDED,
+    confirmation,
+    has_left,
+    over_where_unfounded,
+    paused_where_left,
+    settle,
+)
 from defectscout.workflow.learn.judging import unforeseen
 from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
 from defectscout.workflow.learn.rounds import LearnRecord, Round
+from defectscout.workflow.learn.stopping import NOT_THERE
 from defectscout.workflow.learn.view import read_answers
 from defectscout.workflow.record import TaskKey
 from minima.vacancy_cases import breathing, dimer
-from workflow.learn_rounds import answered, asked
+from workflow.learn_rounds import answered, asked, frame
 from workflow.learning_crystal import begun, gone_on, records, small, tasks
 
 ORIGIN = "Dimer_from_r1"
@@ -191,6 +200,29 @@ def test_one_that_leaves_its_minimum_pauses_and_is_news(
     told = paused_where_left(0.0)(campaign.record.frames(task.key)[-1])
     assert told == (Stop(RelaxationState.RUNNING, LEFT_MINIMUM) if lower else None)
     assert not has_left(campaign, defect, replace(check, asked=()))
+
+
+@pytest.mark.parametrize("earlier", range(UNFOUNDED))
+def test_one_that_finds_itself_above_its_minimum_again_and_again_is_over(defect: Defect, earlier: int) -> None:
+    """Also where an interruption came in between; what comes down counts for nothing."""
+    frames = [frame(dimer(defect), energy) for energy in (0.05, 0.02, -0.001, 0.004, 0.001)]
+    rule = over_where_unfounded(0.0, frames[:earlier])
+    told = [rule(one) for one in frames[earlier:]]
+    end = Stop(RelaxationState.UNCONVERGED, NOT_THERE)
+    assert told == [None] * (UNFOUNDED - earlier) + [end, end]
+
+
+def test_where_what_was_promised_is_not_there_the_minimum_stands(campaign: Campaign, defect: Defect) -> None:
+    top, label = dimer(defect), f"{ORIGIN}{CONFIRMED}"
+    answered(campaign, defect, "reference", ORIGIN, top, -1.0)
+    over = RelaxationState.UNCONVERGED
+    answered(campaign, defect, "reference", label, dimer(defect, length=2.5), -0.99, over, NOT_THERE)
+    confirm = asked("reference", label, Kind.CONFIRM, label=ORIGIN)
+    record = LearnRecord(rounds=(Round(2, "m", 0, (), (confirm,), of_check=True),))
+    settle(campaign, defect, record)
+    (found,) = read_answers(campaign, defect).found
+    assert (found.representative, found.members, found.energy) == (ORIGIN, (ORIGIN,), -1.0)
+    assert asks(campaign, defect, Valley(top), record) is None
 
 
 def test_a_search_confirms_its_ground_state(template: Path, tmp_path: Path) -> None:

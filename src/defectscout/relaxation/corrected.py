@@ -37,9 +37,6 @@ GOOD: Final = 0.7
 POOR: Final = 0.25
 """... and shrinks where it fell by less than this."""
 
-GROWTH: Final = 2.0
-"""It grows to this many times the last step."""
-
 SAME_ENERGY: Final = 2e-3
 """eV. What the same surrogate says of the same structure differs by rounding only."""
 
@@ -158,7 +155,7 @@ def _judge(state: CorrectedState, known: Known, settings: CorrectedSettings) -> 
     ratio = change / state.expected if state.expected < 0 else 0.0
     trust = state.trust
     if ratio > GOOD:
-        trust = max(trust, min(GROWTH * step, settings.trust_max))
+        trust = max(trust, min(settings.growth * step, settings.trust_max))
     elif ratio < POOR and change - state.expected > NOISE:
         trust = max(0.5 * step, settings.trust_min)
     return (new if change < NOISE or calmer else old), trust

@@ -28,6 +28,12 @@ class CorrectedSettings(Settings):
     trust_start: float = Field(0.2, gt=0, description="first trust radius, largest displacement of an atom, Å")
     trust_min: float = Field(0.005, gt=0, description="smallest trust radius, Å")
     trust_max: float = Field(0.3, gt=0, description="largest trust radius, Å")
+    growth: float = Field(
+        1.3,
+        ge=1,
+        description="the trust radius grows to this many times the last step where the energy fell as promised; with "
+        "2, back to where the step before had failed",
+    )
     points: int = Field(20, ge=2, description="evaluated points that the correction is made from")
     length: float = Field(
         1.0,

@@ -22,7 +22,13 @@ from defectscout.workflow.learn.answering import add_tasks, answer_round
 from defectscout.workflow.learn.asking import asked_of
 from defectscout.workflow.learn.candidates import leave_unfinished, take_up_again
 from defectscout.workflow.learn.checks import by_doubt, was_at_rest
-from defectscout.workflow.learn.confirming import confirmation, has_left, over_where_unfounded, paused_where_left, settle
+from defectscout.workflow.learn.confirming import (
+    confirmation,
+    has_left,
+    over_where_unfounded,
+    paused_where_left,
+    settle,
+)
 from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_patience
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
