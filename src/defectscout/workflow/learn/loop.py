@@ -33,6 +33,7 @@ from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
 from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
+from defectscout.workflow.learn.known_ways import on_a_known_way
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
     Learner,
@@ -317,7 +318,10 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
             rules += [paused_where_left(lowest), over_where_unfounded(lowest, before)]
         elif item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
-            rules.append(high_by_prediction(foresight, highest, before))
+            rules += [
+                high_by_prediction(foresight, highest, before),
+                on_a_known_way(campaign, defect, known, highest, before),
+            ]
             if not one.calls_before:
                 rules.append(paused_where_wrong(surrogate, defect.charge))
         return first_of(*rules)
