@@ -33,7 +33,7 @@ from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
 from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
-from defectscout.workflow.learn.known_ways import on_a_known_way
+from defectscout.workflow.learn.known_ways import follow_merged, way_of_another, way_too_high
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
     Learner,
@@ -320,10 +320,12 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
             rules += [
                 high_by_prediction(foresight, highest, before),
-                on_a_known_way(campaign, defect, known, highest, before),
+                way_too_high(campaign, defect, known, highest, before),
             ]
             if not one.calls_before:
                 rules.append(paused_where_wrong(surrogate, defect.charge))
+        elif item.number and one.label != UNPERTURBED:
+            rules.append(way_of_another(campaign, defect, one.task, before))
         return first_of(*rules)
 
     def proposes(one: Asked) -> Surrogate:
@@ -332,6 +334,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
 
     answer_round(campaign, defect, item, proposes, stop, learner.progress)
     settle(campaign, defect, record)
+    follow_merged(campaign, defect)
     after = read_answers(campaign, defect)
     surprises = unforeseen(defect, item, after.found, minima) if item.of_check else ()
     missed = within_window(surprises, after.found, window)
