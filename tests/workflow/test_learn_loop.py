@@ -230,7 +230,9 @@ def test_a_surprise_restarts_the_loop(template: Path, tmp_path: Path, learned: S
     """A surrogate that takes no notice of bonds until a check has come upon one."""
     progress = Listening()
     with learning_crystal(Tuner(lambda frame: frame.origin.start.startswith("check/"))):
-        result = gone_on(begun(template, tmp_path / "out", small(learn={"first_points": 0})), progress)
+        # Steps that grow fast leave it something to do when it has come to rest.
+        hasty = small(learn={"first_points": 0}, refinement={"corrected": {"growth": 2.0}})
+        result = gone_on(begun(template, tmp_path / "out", hasty), progress)
     told = result["v_Mg_0"].trust
     assert told is not None
     assert told.converged
