@@ -257,7 +257,7 @@ def test_methods_say_what_was_carried_over_from_related_hosts() -> None:
     more = (*item.sampling, SamplingStructure("v_Cd_0_of_CdSe", item.defect.atoms))
     text = " ".join(methods([replace(plain, defects={label: replace(item, sampling=more)})]))
     assert "(v_Cd_0_of_CdSe): displacements were carried over as fractions of the lattice vectors" in text
-    assert "a standard deviation of 0.05 Å, and the lowest was relaxed with the reference first." in text
+    assert "rattled within 5 Å of the site, with a standard deviation of 0.1 Å, and the lowest was relaxed" in text
     sentence = f"For each defect {len(item.sampling)} sampling structures were made with ShakeNBreak"
     assert sentence in text
     assert sentence in " ".join(methods([plain]))

@@ -263,7 +263,8 @@ def _sampling(group: Sequence[Overview]) -> Iterator[str]:
         yield (
             "To these were added low minima of the same defect in related hosts that had been searched before "
             f"({listed(sorted(carried))}): displacements were carried over as fractions of the lattice vectors, and "
-            f"structures with a symmetry rattled with a standard deviation of {deviation} Å{first}."
+            f"structures with a symmetry rattled within {number(group[0].settings.minima.cutoff)} Å of the site, with "
+            f"a standard deviation of {deviation} Å{first}."
         )
     if settings.pairs:
         yield (
