@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from defectscout.core.defect import UNPERTURBED
 from defectscout.core.frames import RelaxationState
 from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
 from defectscout.relaxation.records import Checkpoint
@@ -16,9 +17,9 @@ from defectscout.relaxation.steppers import CorrectedStepper
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign, reopen_campaign
 from defectscout.workflow.learn.learner import load_learned
-from defectscout.workflow.learn.questions import Kind
+from defectscout.workflow.learn.questions import CONFIRMED, Kind
 from defectscout.workflow.learn.rounds import read_records, tasks_of
-from defectscout.workflow.record import REFERENCE
+from defectscout.workflow.record import REFERENCE, Task
 
 MOST_STEPS = 60
 
@@ -58,9 +59,14 @@ def _relaxed(campaign: Campaign, defect: str) -> Iterator[Relaxed]:
     for item in record.rounds:
         for one in item.asked:
             begins = one.kind is Kind.CORRECTED and one.stage == REFERENCE and not one.calls_before
-            if begins and one.label != "Unperturbed" and tasks[one.task].state is RelaxationState.CONVERGED:
+            if begins and one.label != UNPERTURBED and _came_to_rest(tasks[one.task]):
                 surrogate = AtCharge(load_learned(campaign, item.model or record.started_from), charge)
                 yield Relaxed(campaign.folder.name, one.task, tasks[one.task].start, charge, surrogate, lowest)
+
+
+def _came_to_rest(task: Task) -> bool:
+    """Whether it converged; a confirmation may have gone on from there since."""
+    return task.state is RelaxationState.CONVERGED or task.reason == f"{task.key.label}{CONFIRMED}"
 
 
 @dataclass(frozen=True)
