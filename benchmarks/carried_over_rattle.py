@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.geometry import find_mic
 from relaxed_again import again, relaxed_in
 from result_tables import write
 
 from defectscout.core.defect import Defect
 from defectscout.core.frames import FloatArray
 from defectscout.minima.settings import MinimaSettings
-from defectscout.minima.site import track_site
+from defectscout.minima.site import is_near_site
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.workflow.campaign import reopen_campaign
 from defectscout.workflow.related_minima import related_structures
@@ -83,8 +82,8 @@ def rattled(defect: Defect, still: Atoms, deviations: tuple[float, float], seed:
     atoms = still.copy()
     if any(deviations):
         moves: FloatArray = np.random.default_rng(int(seed)).normal(size=still.positions.shape)
-        _, away = find_mic(still.positions - track_site(defect, still), still.cell, pbc=True)
-        atoms.positions += moves * np.where(away <= MinimaSettings().cutoff, *deviations)[:, None]
+        near = is_near_site(defect, still, MinimaSettings().cutoff)
+        atoms.positions += moves * np.where(near, *deviations)[:, None]
     return atoms
 
 

@@ -18,7 +18,7 @@ from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign, reopen_campaign
 from defectscout.workflow.learn.learner import load_learned
 from defectscout.workflow.learn.questions import CONFIRMED, Kind
-from defectscout.workflow.learn.rounds import read_records, tasks_of
+from defectscout.workflow.learn.rounds import LearnRecord, read_records, tasks_of
 from defectscout.workflow.record import REFERENCE, Task
 
 MOST_STEPS = 60
@@ -47,12 +47,11 @@ class Relaxed:
 def relaxed_in(folder: Path) -> Iterator[Relaxed]:
     """The corrected relaxations of a campaign that came to rest, but for the unperturbed structure's."""
     with reopen_campaign(folder) as campaign:
-        for label in read_records(campaign):
-            yield from _relaxed(campaign, label)
+        for label, record in read_records(campaign).items():
+            yield from _relaxed(campaign, label, record)
 
 
-def _relaxed(campaign: Campaign, defect: str) -> Iterator[Relaxed]:
-    record = read_records(campaign)[defect]
+def _relaxed(campaign: Campaign, defect: str, record: LearnRecord) -> Iterator[Relaxed]:
     charge = int(defect.rpartition("_")[2])
     tasks = {task.key.label: task for task in tasks_of(campaign, defect, (REFERENCE,))}
     lowest = min(f.prediction.energy for task in tasks.values() for f in campaign.record.frames(task.key))

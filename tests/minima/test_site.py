@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from defectscout.core.defect import Defect, DefectKind
 from defectscout.core.errors import SamplingError
 from defectscout.minima.alignment import aligned_positions, drift
-from defectscout.minima.site import track_site
+from defectscout.minima.site import is_near_site, track_site
 from minima.vacancy_cases import FCC, FCC_SKEWED, A, dimer, neighbours, vacancy
 
 DEFECT = vacancy(FCC)
@@ -51,6 +51,17 @@ def test_the_site_turns_with_the_cell(shift: np.ndarray, seed: int) -> None:
     turned.set_positions(moved.positions @ turn.T)
     difference = track_site(DEFECT, turned) - track_site(DEFECT, moved) @ turn.T
     np.testing.assert_allclose(to_lattice(difference, turned.cell[:]), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (0.4, -0.2, 1.7)])
+def test_near_the_site_are_its_neighbours_also_across_the_cell(shift: tuple[float, float, float]) -> None:
+    moved = DEFECT.atoms.copy()
+    moved.positions += shift
+    moved.wrap()
+    distance = A * np.sqrt(3) / 4
+    near = is_near_site(DEFECT, moved, 1.01 * distance)
+    assert sorted(np.flatnonzero(near)) == sorted(neighbours(DEFECT))
+    assert not is_near_site(DEFECT, moved, 0.99 * distance).any()
 
 
 def test_a_few_far_atoms_that_move_do_not_drag_the_site() -> None:

@@ -1,4 +1,4 @@
-"""Checks that come onto the way of a relaxation whose end is known."""
+"""Relaxations and checks that come onto the way of another relaxation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.known_ways import (
     RATTLED,
     WAY_FRAMES,
-    OnAKnownWay,
     follow_merged,
+    on_a_known_way,
     way_of_another,
     way_too_high,
 )
 from defectscout.workflow.learn.places import Place
-from defectscout.workflow.learn.stopping import CALM, HIGH
+from defectscout.workflow.learn.stopping import CALM, HIGH, AfterFrames
 from minima.vacancy_cases import breathing, dimer
 from workflow.learn_rounds import answered, frame
 
@@ -28,10 +28,10 @@ MERGED = Stop(RelaxationState.MERGED, "Twin")
 BELOW = 0.1
 
 
-def rule(defect: Defect, earlier: tuple[Frame, ...] = ()) -> OnAKnownWay:
+def rule(defect: Defect, earlier: tuple[Frame, ...] = ()) -> AfterFrames:
     """The way of a relaxation from a long pair down to a shorter one."""
     ways = [Place("Twin", dimer(defect, length=length), energy) for length, energy in ((3.6, 1.5), (2.7, 1.0))]
-    return OnAKnownWay(defect, ways, 0.3, BELOW, APART, earlier)
+    return on_a_known_way(defect, ways, 0.3, BELOW, APART, earlier)
 
 
 def test_a_check_on_the_way_is_over_with_its_second_frame_there(defect: Defect) -> None:

@@ -175,7 +175,8 @@ def test_only_a_relaxation_that_begins_ends_for_its_height() -> None:
     assert not stops(replace(item, number=0), one, 0.0)
     check = rule_of_height(replace(item, of_check=True), one, 0.0, 0.5, ())
     assert isinstance(check, AfterFrames)
-    assert check.stop == Stop(RelaxationState.UNCONVERGED, HIGH)
+    (calm,) = path((2.0, 0.1))
+    assert check.says(calm) == Stop(RelaxationState.UNCONVERGED, HIGH)
 
 
 def test_how_low_there_is_something_is_told_by_relaxations_that_wait_as_well(defect: Defect) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
+from ase.geometry import find_mic
+from numpy.typing import NDArray
 
 from defectscout.core.defect import Defect
 from defectscout.core.frames import FloatArray
@@ -25,3 +27,13 @@ def track_site(defect: Defect, atoms: Atoms) -> FloatArray:
     """
     home = atoms.cell.cartesian_positions(defect.site)
     return np.asarray(home + drift(defect, atoms), dtype=float)
+
+
+def is_near_site(defect: Defect, atoms: Atoms, radius: float) -> NDArray[np.bool_]:
+    """Which atoms lie within `radius` (Å) of the defect site or a periodic image of it, shape (n_atoms,).
+
+    Raises:
+        SamplingError: `atoms` has other atoms, another order or another cell than the defect.
+    """
+    _, away = find_mic(atoms.positions - track_site(defect, atoms), atoms.cell, pbc=True)
+    return np.asarray(away <= radius)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from ase import Atoms
-from ase.geometry import find_mic
 
 from defectscout.core.defect import UNPERTURBED, Defect, Host, SamplingStructure, label_of
 from defectscout.core.errors import SamplingError
@@ -21,7 +20,7 @@ from defectscout.learning.families import group_of, valence_class
 from defectscout.learning.frames import DefectId, IndexRow
 from defectscout.minima.places import fingerprint_distances
 from defectscout.minima.settings import MinimaSettings
-from defectscout.minima.site import track_site
+from defectscout.minima.site import is_near_site
 from defectscout.minima.symmetry import is_symmetric
 from defectscout.relaxation.steppers import AT_REST
 from defectscout.sampling.distortions import too_close
@@ -96,10 +95,9 @@ class _Chosen:
             return atoms
         deviation = RATTLE if self.sampling.rattle is None else min(RATTLE, self.sampling.rattle)
         random = np.random.default_rng(rattle_seed(self.sampling.seed, self.defect, label))
-        site = track_site(self.defect, atoms)
-        _, away = find_mic(atoms.positions - site, atoms.cell, pbc=True)
+        near = is_near_site(self.defect, atoms, self.apart.cutoff)
         moves = random.normal(scale=deviation, size=atoms.positions.shape)
-        return bare_atoms(atoms, atoms.positions + np.where(away[:, None] <= self.apart.cutoff, moves, 0.0))
+        return bare_atoms(atoms, atoms.positions + np.where(near[:, None], moves, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -121,10 +121,10 @@ def over_where_unfounded(lowest: float, earlier: Sequence[Frame] = ()) -> AfterF
         earlier: frames of it before an interruption, without the one that it goes on from.
     """
 
-    def is_above(frame: Frame) -> bool:
-        return frame.prediction.energy > lowest
+    def above(frame: Frame) -> Stop | None:
+        return Stop(RelaxationState.UNCONVERGED, NOT_THERE) if frame.prediction.energy > lowest else None
 
-    return AfterFrames(is_above, UNFOUNDED, Stop(RelaxationState.UNCONVERGED, NOT_THERE), earlier)
+    return AfterFrames(above, UNFOUNDED, earlier)
 
 
 def has_left(campaign: Campaign, defect: Defect, item: Round) -> bool:

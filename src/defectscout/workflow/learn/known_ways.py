@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final
 
@@ -16,7 +15,7 @@ from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.places import Place
 from defectscout.workflow.learn.rounds import tasks_of
 from defectscout.workflow.learn.scouting import nearest_fingerprint
-from defectscout.workflow.learn.stopping import CALM, StopAt
+from defectscout.workflow.learn.stopping import CALM, AfterFrames, merged
 from defectscout.workflow.learn.view import WITHOUT_END
 from defectscout.workflow.record import CHECK, REFERENCE, Task
 
@@ -27,14 +26,20 @@ RATTLED: Final = 0.3
 """eV. How much higher those of a check may lie: around a site that is the same its crystal is not at rest yet."""
 
 
-@dataclass(slots=True, eq=False)
-class OnAKnownWay:
+def on_a_known_way(
+    defect: Defect,
+    ways: Sequence[Place],
+    above: float,
+    below: float,
+    settings: MinimaSettings,
+    earlier: Sequence[Frame] = (),
+) -> AfterFrames:
     """A relaxation is merged into the one onto whose way two of its frames have come.
 
     That is: the site looks the same, by fingerprint, as it did there, at the same energy. The forces have to be small
     enough to tell that it passes by nothing.
 
-    Attributes:
+    Args:
         defect: which one.
         ways: frames of other relaxations, under the labels of what they ended in, or are on their way to.
         above, below: how much higher, or lower, than there the energy may be, eV.
@@ -42,34 +47,18 @@ class OnAKnownWay:
         earlier: frames of the relaxation before an interruption, without the one that it goes on from.
     """
 
-    defect: Defect
-    ways: Sequence[Place]
-    above: float
-    below: float
-    settings: MinimaSettings
-    earlier: Sequence[Frame] = ()
-    _count: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        for frame in self.earlier:
-            self(frame)
-
-    def __call__(self, frame: Frame) -> Stop | None:
-        end = self._end(frame)
-        self._count += bool(end)
-        return Stop(RelaxationState.MERGED, end) if end and self._count >= WAY_FRAMES else None
-
-    def _end(self, frame: Frame) -> str:
-        """Label of what the way leads to that the frame lies on; empty if it lies on none."""
+    def on_the_way(frame: Frame) -> Stop | None:
         prediction = frame.prediction
         if prediction.fmax >= CALM:
-            return ""
-        level = [way for way in self.ways if -self.below <= prediction.energy - way.energy <= self.above]
-        distances, which = nearest_fingerprint(self.defect, [frame.atoms], [way.atoms for way in level], self.settings)
-        return level[which[0]].label if distances[0] <= self.settings.threshold else ""
+            return None
+        level = [way for way in ways if -below <= prediction.energy - way.energy <= above]
+        distances, which = nearest_fingerprint(defect, [frame.atoms], [way.atoms for way in level], settings)
+        return merged(level[which[0]].label if distances[0] <= settings.threshold else "")
+
+    return AfterFrames(on_the_way, WAY_FRAMES, earlier)
 
 
-def way_of_another(campaign: Campaign, defect: Defect, own: str, earlier: Sequence[Frame]) -> StopAt:
+def way_of_another(campaign: Campaign, defect: Defect, own: str, earlier: Sequence[Frame]) -> AfterFrames:
     """The rule for a relaxation of the loop: no other one, ended or going on, is repeated.
 
     A surrogate that has not learned where a relaxation leads predicts a minimum on its way, which is relaxed in the
@@ -88,12 +77,12 @@ def way_of_another(campaign: Campaign, defect: Defect, own: str, earlier: Sequen
         place for task in tasks if leads[task.key.label] not in ("", own) for place in _frames(campaign, task, leads)
     ]
     settings = campaign.settings.minima
-    return OnAKnownWay(defect, ways, settings.energy_tolerance, settings.energy_tolerance, settings, earlier)
+    return on_a_known_way(defect, ways, settings.energy_tolerance, settings.energy_tolerance, settings, earlier)
 
 
 def way_too_high(
     campaign: Campaign, defect: Defect, known: Sequence[Minimum], highest: float, earlier: Sequence[Frame]
-) -> StopAt:
+) -> AfterFrames:
     """The rule for a check: what it would end in is known, and too high to matter.
 
     In V_Cd of CdTe it saved the last four of 17 and of 20 force calls, down to two bonds 0.96 eV up that a relaxation
@@ -109,7 +98,7 @@ def way_too_high(
     ends = {label: one.representative for one in known if one.energy > highest for label in one.members}
     tasks = [task for task in tasks_of(campaign, defect.label, (REFERENCE,)) if task.key.label in ends]
     ways = [place for task in tasks for place in _frames(campaign, task, ends)]
-    return OnAKnownWay(defect, ways, RATTLED, math.inf, campaign.settings.minima, earlier)
+    return on_a_known_way(defect, ways, RATTLED, math.inf, campaign.settings.minima, earlier)
 
 
 def _leads_to(task: Task) -> str:

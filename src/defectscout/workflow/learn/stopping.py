@@ -87,15 +87,13 @@ class AfterFrames:
     """A relaxation stops with the last of some frames that say so; any number of others may lie between them.
 
     Attributes:
-        says: asked of each frame.
+        says: asked of each frame; how the relaxation would end, None where the frame does not say so.
         count: frames that have to say so: a single trial step may lie anywhere.
-        stop: how it ends then.
         earlier: frames of a relaxation that goes on after an interruption, without the one that it goes on from.
     """
 
-    says: Callable[[Frame], bool]
+    says: StopAt
     count: int
-    stop: Stop
     earlier: Sequence[Frame] = ()
     _said: int = field(default=0, init=False)
 
@@ -104,8 +102,9 @@ class AfterFrames:
             self(frame)
 
     def __call__(self, frame: Frame) -> Stop | None:
-        self._said += self.says(frame)
-        return self.stop if self._said >= self.count else None
+        stop = self.says(frame)
+        self._said += stop is not None
+        return stop if self._said >= self.count else None
 
 
 def far_above(highest: float, earlier: Sequence[Frame] = ()) -> AfterFrames:
@@ -116,10 +115,11 @@ def far_above(highest: float, earlier: Sequence[Frame] = ()) -> AfterFrames:
     ends.
     """
 
-    def is_too_high(frame: Frame) -> bool:
-        return frame.prediction.energy - furthest_fall(frame.prediction.fmax) > highest
+    def too_high(frame: Frame) -> Stop | None:
+        least = frame.prediction.energy - furthest_fall(frame.prediction.fmax)
+        return Stop(RelaxationState.UNCONVERGED, HIGH) if least > highest else None
 
-    return AfterFrames(is_too_high, CALM_FRAMES, Stop(RelaxationState.UNCONVERGED, HIGH), earlier)
+    return AfterFrames(too_high, CALM_FRAMES, earlier)
 
 
 def paused_at_rest(earlier: Sequence[Frame] = ()) -> AfterFrames:
@@ -129,11 +129,11 @@ def paused_at_rest(earlier: Sequence[Frame] = ()) -> AfterFrames:
     surrogate has learned from the frames near by; and none, if the loop finds something much lower.
     """
 
-    def is_nearly_at_rest(frame: Frame) -> bool:
-        return frame.prediction.fmax < NEARLY_AT_REST
+    def nearly_at_rest(frame: Frame) -> Stop | None:
+        rests = frame.prediction.fmax < NEARLY_AT_REST
+        return Stop(RelaxationState.RUNNING, "paused: nearly at rest") if rests else None
 
-    pause = Stop(RelaxationState.RUNNING, "paused: nearly at rest")
-    return AfterFrames(is_nearly_at_rest, RESTING_FRAMES, pause, earlier)
+    return AfterFrames(nearly_at_rest, RESTING_FRAMES, earlier)
 
 
 def paused_where_wrong(surrogate: Surrogate, charge: int) -> StopAt:
@@ -231,7 +231,7 @@ def merged_by_fingerprint(defect: Defect, known: Sequence[Minimum], settings: Mi
         if frame.prediction.fmax > AT_REST:
             return None  # a relaxation passes by minima, too
         places = [Place(minimum.representative, minimum.atoms, minimum.energy) for minimum in known]
-        return _merged(same_place(defect, Place("", frame.atoms, frame.prediction.energy), places, settings))
+        return merged(same_place(defect, Place("", frame.atoms, frame.prediction.energy), places, settings))
 
     return ask
 
@@ -285,7 +285,7 @@ class MergedByPrediction:
         known = same_place(self.defect, ends[0], self._known_ends(), self.settings)
         if known and self._right < RIGHT_FRAMES:
             return Stop(RelaxationState.UNCONVERGED, HIGH)
-        return _merged(known)
+        return merged(known)
 
     def _count(self, frame: Frame) -> None:
         self._right = self._right + 1 if is_right(self.surrogate, frame, self.defect.charge) else 0
@@ -300,5 +300,6 @@ class MergedByPrediction:
         return led_to(self.surrogate, structures, self.defect.charge, self.relaxation)
 
 
-def _merged(label: str) -> Stop | None:
+def merged(label: str) -> Stop | None:
+    """That a relaxation has fallen into the minimum of this label; None where it is empty."""
     return Stop(RelaxationState.MERGED, label) if label else None
