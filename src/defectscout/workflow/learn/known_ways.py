@@ -42,7 +42,8 @@ def on_a_known_way(
     Args:
         defect: which one.
         ways: frames of other relaxations, under the labels of what they ended in, or are on their way to.
-        above, below: how much higher, or lower, than there the energy may be, eV.
+        above: how much higher than there the energy may be, eV.
+        below: how much lower.
         settings: how structures are told apart.
         earlier: frames of the relaxation before an interruption, without the one that it goes on from.
     """
