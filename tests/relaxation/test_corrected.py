@@ -308,9 +308,9 @@ def test_a_kink_of_the_surrogate_does_not_keep_it_from_the_minimum(by_fire: dict
 @pytest.mark.parametrize("growth", [1.0, 1.3, 2.0])
 def test_after_a_step_that_kept_its_promise_the_radius_grows_by_no_more_than_is_set(growth: float) -> None:
     atoms = copper(stdev=0.25)
-    settings = CORRECTED.model_copy(update={"trust_start": 0.02, "growth": growth})
+    settings = CORRECTED.model_copy(update={"trust_start": 0.01, "growth": growth})
     state, radii = corrected_init(len(atoms), settings), []
     for k in range(4):
         atoms.positions, state = propose(state, Frame(atoms.copy(), emt(atoms), k), Surface(emt), 0.02, settings)
         radii.append(state.trust)
-    np.testing.assert_allclose(radii, 0.02 * growth ** np.arange(4), rtol=1e-3)
+    np.testing.assert_allclose(radii, 0.01 * growth ** np.arange(4), rtol=1e-3)

@@ -92,13 +92,13 @@ def propose(
     best, trust = _judge(state, known, settings)
     known = _nearest(replace(known, best=best), settings.points)
     forces = known.forces[known.best]
-    residual = learned(known, surrogate, atoms, settings.length)
+    correction = learned(known, surrogate, atoms, settings.length)
     threshold = max(INNER_FRACTION * force, INNER_PROGRESS * _fmax(forces))
-    surface = corrected_surface(known, surrogate, atoms, residual, 1.0)
+    surface = corrected_surface(known, surrogate, atoms, correction, 1.0)
     found = minimise(surface, known.anchor, trust, threshold, settings.inner_calls)
     stretch = stretch_of(found.positions - known.anchor)
     if found.fall < 0 and stretch > 1.0:
-        surface = corrected_surface(known, surrogate, atoms, residual, stretch)
+        surface = corrected_surface(known, surrogate, atoms, correction, stretch)
         smooth = minimise(surface, known.anchor, trust, threshold, settings.inner_calls)
         found = smooth if smooth.fall < 0 else found
     positions, expected = found.positions, found.fall

@@ -20,6 +20,7 @@ from defectscout.core.errors import CalculationError
 from defectscout.core.frames import FloatArray, Prediction
 from defectscout.relaxation.checks import finite
 from defectscout.relaxation.inner import Surface
+from defectscout.relaxation.metric import Metric, bond_metric
 from defectscout.relaxation.residual import Residual, fit_residual
 from defectscout.surrogates.base import Surrogate
 
@@ -61,6 +62,24 @@ class Known:
         return Prediction(float(self.surrogate_energies[self.best]), self.surrogate_forces[self.best])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Correction:
+    """What the reference adds to the surrogate, up to a constant.
+
+    Attributes:
+        residual: in the coordinates of the metric.
+        metric: of the bonds at the best point.
+    """
+
+    residual: Residual
+    metric: Metric
+
+    def at(self, positions: FloatArray) -> tuple[float, FloatArray]:
+        """Energy (eV) and gradient (eV/Å), shape (n_atoms, 3), at `positions` of that shape, Å."""
+        energy, gradient = self.residual.at(self.metric.points(positions.ravel()))
+        return energy, self.metric.gradients_back(gradient).reshape(-1, 3)
+
+
 def predict(surrogate: Surrogate, atoms: Atoms, positions: FloatArray) -> list[Prediction]:
     """What the surrogate says of `positions`, shape (m, n_atoms, 3), of the atoms of `atoms`.
 
@@ -86,7 +105,7 @@ def stretch_of(displacement: FloatArray) -> float:
     return float(np.clip(REACH / max(longest, 1e-12), 1.0, MAX_STRETCH))
 
 
-def learned(known: Known, surrogate: Surrogate, atoms: Atoms, length: float) -> Residual:
+def learned(known: Known, surrogate: Surrogate, atoms: Atoms, length: float) -> Correction:
     """What the reference adds to the surrogate, from the known points.
 
     Where the surrogate cannot be asked at stretched displacements, what it says at the points themselves serves.
@@ -100,20 +119,25 @@ def learned(known: Known, surrogate: Surrogate, atoms: Atoms, length: float) -> 
         try:
             said = predict(surrogate, atoms, stretched)
         except CalculationError:
-            return _fitted(known, models, length)
+            return _fitted(known, atoms, models, length)
         for i, prediction in zip(near, said, strict=True):
             models[i] = shrunk(prediction, known.model, away[i], stretches[i])
-    return _fitted(known, models, length)
+    return _fitted(known, atoms, models, length)
 
 
-def _fitted(known: Known, models: Sequence[Prediction], length: float) -> Residual:
+def _fitted(known: Known, atoms: Atoms, models: Sequence[Prediction], length: float) -> Correction:
     m = len(models)
-    return fit_residual(
-        known.positions.reshape(m, -1),
+    there = atoms.copy()
+    there.positions = known.anchor
+    metric = bond_metric(there)
+    gradients = np.array([model.forces for model in models]) - known.forces
+    residual = fit_residual(
+        metric.points(known.positions.reshape(m, -1)),
         known.energies - np.array([model.energy for model in models]),
-        (np.array([model.forces for model in models]) - known.forces).reshape(m, -1),
+        metric.gradients(gradients.reshape(m, -1)),
         length,
     )
+    return Correction(residual, metric)
 
 
 def shrunk(said: Prediction, at_rest: Prediction, displacement: FloatArray, stretch: float) -> Prediction:
@@ -130,14 +154,16 @@ def shrunk(said: Prediction, at_rest: Prediction, displacement: FloatArray, stre
     return Prediction(at_rest.energy + linear + bend, at_rest.forces + (said.forces - at_rest.forces) / stretch)
 
 
-def corrected_surface(known: Known, surrogate: Surrogate, atoms: Atoms, residual: Residual, stretch: float) -> Surface:
+def corrected_surface(
+    known: Known, surrogate: Surrogate, atoms: Atoms, correction: Correction, stretch: float
+) -> Surface:
     """The surrogate's surface around the best point, displacements stretched by `stretch`, with the correction."""
 
     def surface(positions: FloatArray) -> tuple[float, FloatArray]:
         displacement = positions - known.anchor
         (said,) = predict(surrogate, atoms, (known.anchor + stretch * displacement)[None])
         model = shrunk(said, known.model, displacement, stretch)
-        energy, gradient = residual.at(positions.ravel())
-        return model.energy + energy, gradient.reshape(-1, 3) - model.forces
+        energy, gradient = correction.at(positions)
+        return model.energy + energy, gradient - model.forces
 
     return surface

@@ -38,7 +38,7 @@ class CorrectedSettings(Settings):
     length: float = Field(
         1.0,
         gt=0,
-        description="distance over which the correction is forgotten, norm of the displacement of all atoms, Å",
+        description="distance over which the correction is forgotten, Å: how far bonds have changed, atoms not counted",
     )
     length_alone: float = Field(
         2.0,

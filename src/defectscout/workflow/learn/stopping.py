@@ -28,8 +28,8 @@ RIGHT_FRAMES: Final = 3
 CALM: Final = 0.7
 """eV/Å. Largest force on an atom up to which it tells how far a relaxation may still fall."""
 
-FALL_LENGTH: Final = 6.0
-"""Å. Times the largest force it is the most that a relaxation may still fall: at most 5.2 Å in 30 relaxations by FIRE
+FALL_LENGTH: Final = 7.0
+"""Å. Times the largest force it is the most that a relaxation may still fall: at most 6.2 Å in 30 relaxations by FIRE
 and 28 by a Gaussian process (V_Cd in CdTe and CdSe, GFN1-xTB; benchmarks/fall_to_the_minimum.py)."""
 
 LAST_FALL: Final = 0.5
