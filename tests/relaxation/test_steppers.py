@@ -14,7 +14,6 @@ from defectscout.relaxation.pool import ReferenceJob, Stop, relax_with_reference
 from defectscout.relaxation.records import Checkpoint, Start, from_bytes, to_bytes
 from defectscout.relaxation.settings import CorrectedSettings, RelaxationSettings
 from defectscout.relaxation.steppers import (
-    AT_REST,
     AloneStepper,
     CorrectedStepper,
     FireStepper,
@@ -249,24 +248,17 @@ def test_atoms_too_close_are_no_failure_in_a_trial_that_is_turned_down(
 def test_alone_no_surrogate_has_a_say_before_the_relaxation_is_at_rest() -> None:
     surrogate = Surface(scaled(emt, 0.7))
     stepper, start = AloneStepper(SETTINGS, surrogate), Start("it", copper())
-    asked_at: list[float] = []
     for _ in range(60):
-        before = surrogate.n
         if stepper.ended(start) is not None:
             break
+        assert surrogate.n == 0
         following, state = stepper.next_configuration(start)
-        if surrogate.n > before:
-            assert start.checkpoint is not None
-            asked_at.append(start.checkpoint.frame.prediction.fmax)
         start = record(start, following, state, emt(following))
     end = stepper.ended(start)
     assert end is not None
     assert end.state is RelaxationState.CONVERGED
     assert end.initial_energy is not None
-    assert asked_at
-    assert max(asked_at) < AT_REST
-    assert start.checkpoint is not None
-    assert start.checkpoint.frame.step > len(asked_at)
+    assert surrogate.n > 0  # whether it is an end
 
 
 def test_alone_it_slides_off_a_shelf_that_the_surrogate_knows() -> None:

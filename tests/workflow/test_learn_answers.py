@@ -134,17 +134,17 @@ def test_what_was_stopped_far_above_is_no_minimum_and_no_candidate(
 
 
 def test_a_check_that_went_on_from_rest_was_led(campaign: Campaign, defect: Defect) -> None:
-    answered(campaign, defect, "check", "Rattled", breathing(defect), 0.0, force=0.05)
+    answered(campaign, defect, "check", "Rattled", breathing(defect), 0.0, force=0.02)
     key = TaskKey("check", defect.label, "Rattled")
-    assert not was_led(campaign.record.frames(key))
+    assert not was_led(campaign.record.frames(key), campaign.settings.refinement)
     (last,) = campaign.record.frames(key)
     state = FireState(np.zeros((len(last.atoms), 3)), 0.1, 0.1, 0)
     for step, force in enumerate((0.3, 0.2), start=1):
         checkpoint = Checkpoint(frame(breathing(defect), -0.1, force, step), state, 0.0)
         campaign.record.write_steps([(key, checkpoint)], seconds=0.0)
-        assert was_led(campaign.record.frames(key))
+        assert was_led(campaign.record.frames(key), campaign.settings.refinement)
     answered(campaign, defect, "check", "Dimer", dimer(defect), 0.0, force=0.3)
-    assert not was_led(campaign.record.frames(TaskKey("check", defect.label, "Dimer")))
+    assert not was_led(campaign.record.frames(TaskKey("check", defect.label, "Dimer")), campaign.settings.refinement)
 
 
 def test_checks_begin_where_the_rounds_disagreed(defect: Defect) -> None:

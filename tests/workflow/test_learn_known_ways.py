@@ -16,7 +16,7 @@ from defectscout.workflow.learn.known_ways import (
     follow_merged,
     on_a_known_way,
     way_of_another,
-    way_too_high,
+    way_to_known,
 )
 from defectscout.workflow.learn.places import Place
 from defectscout.workflow.learn.stopping import CALM, HIGH, AfterFrames
@@ -63,20 +63,22 @@ def on_the_way(defect: Defect, energy: float = 1.02) -> Frame:
     return frame(dimer(defect, length=2.7), energy, 0.2)
 
 
-def test_a_check_gives_way_only_to_what_ended_too_high(campaign: Campaign, defect: Defect) -> None:
+def test_a_check_gives_way_to_what_is_known(campaign: Campaign, defect: Defect) -> None:
     low, high, over = dimer(defect, length=2.4), dimer(defect, length=2.7), RelaxationState.UNCONVERGED
     answered(campaign, defect, "reference", "Low", low, 0.0)
     answered(campaign, defect, "reference", "High", high, 1.0)
     answered(campaign, defect, "reference", "Stopped", breathing(defect), 2.0, over, HIGH)
     minima = [Minimum("Low", ("Low",), low, 0.0), Minimum("Lead", ("Lead", "High"), high, 0.99)]
-    check = way_too_high(campaign, defect, minima, 0.5, ())
+    check, leads = way_to_known(campaign, defect, minima, 0.5, ()), Stop(RelaxationState.MERGED, "Lead")
     # Its crystal need not be at rest, or may be more so than on that way.
     assert check(on_the_way(defect, 0.99 + RATTLED)) is None
-    assert check(on_the_way(defect, 0.7)) == Stop(RelaxationState.MERGED, "Lead")
-    assert [check(frame(low, 0.1, 0.2)) for _ in range(3)] == [None] * 3
+    assert check(on_the_way(defect, 0.7)) == leads
     assert [check(frame(breathing(defect), 2.0, 0.2)) for _ in range(3)] == [None] * 3
-    everything_matters = way_too_high(campaign, defect, minima, np.inf, ())
-    assert [everything_matters(on_the_way(defect)) for _ in range(3)] == [None] * 3
+    # Where minima matter it may not be lower than there was to be known.
+    everything_matters = way_to_known(campaign, defect, minima, np.inf, ())
+    lower = 0.99 - 1.01 * APART.energy_tolerance
+    assert [everything_matters(on_the_way(defect, lower)) for _ in range(3)] == [None] * 3
+    assert [everything_matters(on_the_way(defect, energy)) for energy in (0.99 + RATTLED, 0.98)] == [None, leads]
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,11 @@ def _at(defect: Defect, energy: float, *forces: float) -> list[Prediction]:
 
 
 def test_a_check_pauses_where_it_is_at_rest_and_the_surrogate_wrong(defect: Defect) -> None:
+    settings = RelaxationSettings(force=0.1)
+
     def told(error: float, distance: float) -> Stop | None:
         surrogate = Springs([(dimer(defect), 0.0)], error)
-        return paused_where_wrong(surrogate, defect.charge)(towards(dimer(defect), distance))
+        return paused_where_wrong(surrogate, defect.charge, settings)(towards(dimer(defect), distance))
 
     assert told(RIGHT_FORCE * 1.1, 0.01) == Stop(RelaxationState.RUNNING, PAUSED)
     assert told(RIGHT_FORCE * 0.9, 0.01) is None  # it may lead on
@@ -230,7 +232,7 @@ def test_nothing_is_stopped_that_may_end_where_it_matters(points: list[tuple[flo
 
 
 def test_how_far_a_relaxation_may_fall() -> None:
-    assert furthest_fall(0.0) == furthest_fall(0.07) == 0.5  # on a shelf the force says nothing
+    assert furthest_fall(0.0) == furthest_fall(0.14) == 1.0  # on a shelf the force says nothing
     assert furthest_fall(0.3) == pytest.approx(2.1)
     assert furthest_fall(0.69) == pytest.approx(4.83)
     assert furthest_fall(0.7) == math.inf
@@ -238,8 +240,8 @@ def test_how_far_a_relaxation_may_fall() -> None:
 
 def test_an_interrupted_check_goes_on_counting() -> None:
     down = path((2.0, 0.13), (1.9, 0.3), (1.85, 0.5), (1.8, 0.06))
-    assert far_above(1.0, down[:-1])(down[-1]) is not None
-    assert far_above(1.0, down[2:-1])(down[-1]) is None
+    assert far_above(0.7, down[:-1])(down[-1]) is not None
+    assert far_above(0.7, down[2:-1])(down[-1]) is None
 
 
 def test_the_first_rule_that_stops_a_relaxation_counts_and_all_see_every_frame() -> None:

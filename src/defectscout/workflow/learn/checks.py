@@ -10,7 +10,8 @@ import numpy as np
 from defectscout.core.defect import SamplingStructure
 from defectscout.core.frames import Frame
 from defectscout.relaxation.checks import is_crowded
-from defectscout.relaxation.steppers import AT_REST
+from defectscout.relaxation.settings import RelaxationSettings
+from defectscout.relaxation.steps import is_met
 from defectscout.workflow.learn.rounds import LearnRecord
 
 TIGHT: Final = 0.75
@@ -19,14 +20,14 @@ by 60 % (0.68 in CdTe, 0.73 in CdSe; 0.79 in all other sampling structures) took
 28."""
 
 
-def was_at_rest(frames: Sequence[Frame]) -> bool:
-    """Whether a relaxation was at rest at one of these frames."""
-    return any(frame.prediction.fmax < AT_REST for frame in frames)
+def was_at_rest(frames: Sequence[Frame], settings: RelaxationSettings) -> bool:
+    """Whether forces were small enough for an end at one of these frames."""
+    return any(is_met(frame.prediction, settings) for frame in frames)
 
 
-def was_led(frames: Sequence[Frame]) -> bool:
+def was_led(frames: Sequence[Frame], settings: RelaxationSettings) -> bool:
     """Whether a check with these frames went on from where it was at rest, as a surrogate led it."""
-    return was_at_rest(frames[:-1])
+    return was_at_rest(frames[:-1], settings)
 
 
 def by_doubt(record: LearnRecord, starts: Sequence[SamplingStructure]) -> list[SamplingStructure]:

@@ -72,7 +72,7 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
         foreseen=sum(task.reason == FORESEEN for task in checks),
         surprises=_surprises(record, answers, tasks),
         window=campaign.settings.learn.window,
-        led=sum(was_led(campaign.record.frames(task.key)) for task in checks),
+        led=sum(was_led(campaign.record.frames(task.key), campaign.settings.refinement) for task in checks),
     )
 
 

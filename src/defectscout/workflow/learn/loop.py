@@ -33,7 +33,7 @@ from defectscout.workflow.learn.ending import Spent, calls_left, decide, wanted_
 from defectscout.workflow.learn.first import first_questions
 from defectscout.workflow.learn.foreseen import Foresight, high_by_prediction
 from defectscout.workflow.learn.judging import is_news, unforeseen, within_window
-from defectscout.workflow.learn.known_ways import follow_merged, way_of_another, way_too_high
+from defectscout.workflow.learn.known_ways import follow_merged, way_of_another, way_to_known
 from defectscout.workflow.learn.learner import (
     SNAPSHOTS,
     Learner,
@@ -241,7 +241,7 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     order = by_doubt(record, [start for start in learner.starts if start.label not in done])
     wanted = campaign.settings.learn.checks - len(record.last_checked & done)
     begun = [task.key for task in tasks if task.key.stage == CHECK and not task.state.is_finished]
-    rested = {key.label for key in begun if was_at_rest(campaign.record.frames(key))}
+    rested = {key.label for key in begun if was_at_rest(campaign.record.frames(key), campaign.settings.refinement)}
     checks = [_check_of(learner, start, rested=start.label in rested) for start in order[:wanted]]
     number = len(record.rounds)
     clock = time.monotonic()
@@ -320,10 +320,10 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
             rules += [
                 high_by_prediction(foresight, highest, before),
-                way_too_high(campaign, defect, known, highest, before),
+                way_to_known(campaign, defect, known, highest, before),
             ]
             if not one.calls_before:
-                rules.append(paused_where_wrong(surrogate, defect.charge))
+                rules.append(paused_where_wrong(surrogate, defect.charge, campaign.settings.refinement))
         elif item.number and one.label != UNPERTURBED:
             rules.append(way_of_another(campaign, defect, one.task, before))
         return first_of(*rules)

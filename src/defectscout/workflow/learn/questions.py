@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
     POINT = "point"  # one force call
     CORRECTED = "corrected"  # the surrogate proposes each step, the reference corrects it
-    ALONE = "alone"  # relaxed by the reference alone, until it is nearly at rest
+    ALONE = "alone"  # relaxed by the reference alone, until a surrogate is asked whether that is an end
     CONFIRM = "confirm"  # a corrected relaxation from where another came to rest, with all that that one knew
 
 
