@@ -29,6 +29,7 @@ from defectscout.workflow.learn.stopping import (
     MergedByPrediction,
     StopAt,
     astray,
+    ended_too_high,
     far_above,
     first_of,
     furthest_fall,
@@ -236,6 +237,12 @@ def test_how_far_a_relaxation_may_fall() -> None:
     assert furthest_fall(0.3) == pytest.approx(2.1)
     assert furthest_fall(0.69) == pytest.approx(4.83)
     assert furthest_fall(0.7) == math.inf
+
+
+def test_a_check_that_ends_too_high_is_over() -> None:
+    rule = ended_too_high(1.0, RelaxationSettings(force=0.03))
+    low, moving, high = path((0.9, 0.02), (1.1, 0.04), (1.1, 0.02))
+    assert [rule(one) for one in (low, moving, high)] == [None, None, Stop(RelaxationState.UNCONVERGED, HIGH)]
 
 
 def test_an_interrupted_check_goes_on_counting() -> None:

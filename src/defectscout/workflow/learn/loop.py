@@ -60,6 +60,7 @@ from defectscout.workflow.learn.scouting import energy_offset, scout_round
 from defectscout.workflow.learn.stopping import (
     MergedByPrediction,
     StopAt,
+    ended_too_high,
     first_of,
     highest_that_matters,
     lowest_known,
@@ -321,6 +322,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
             rules += [
                 high_by_prediction(foresight, highest, before),
                 way_to_known(campaign, defect, known, highest, before),
+                ended_too_high(highest, campaign.settings.refinement),
             ]
             if not one.calls_before:
                 rules.append(paused_where_wrong(surrogate, defect.charge, campaign.settings.refinement))

@@ -124,6 +124,19 @@ def far_above(highest: float, earlier: Sequence[Frame] = ()) -> AfterFrames:
     return AfterFrames(too_high, CALM_FRAMES, earlier)
 
 
+def ended_too_high(highest: float, relaxation: RelaxationSettings) -> StopAt:
+    """A check is over where its forces are small enough for an end above `highest`, eV.
+
+    The reference alone would lead it no farther. Whether a surrogate might does not matter up there.
+    """
+
+    def ask(frame: Frame) -> Stop | None:
+        ends = is_met(frame.prediction, relaxation) and frame.prediction.energy > highest
+        return Stop(RelaxationState.UNCONVERGED, HIGH) if ends else None
+
+    return ask
+
+
 def paused_at_rest(earlier: Sequence[Frame] = ()) -> AfterFrames:
     """A relaxation of the first round pauses where it is nearly at rest.
 
