@@ -28,10 +28,10 @@ from ase.io import write as write_atoms
 from result_tables import write
 
 from defectscout.core.defect import UNPERTURBED
-from defectscout.core.frames import Frame, Prediction
+from defectscout.core.frames import Frame, Prediction, RelaxationState
 from defectscout.learning.frames import BULK, LabelledFrame
 from defectscout.learning.readers import SourceDefaults, read_source
-from defectscout.relaxation.pool import ReferenceJob, relax_with_reference
+from defectscout.relaxation.pool import ReferenceJob, Stop, relax_with_reference
 from defectscout.relaxation.records import Checkpoint
 from defectscout.relaxation.settings import RelaxationSettings
 from defectscout.relaxation.steppers import gaussian_process_stepper
@@ -39,7 +39,8 @@ from defectscout.workflow.learn.settings import LearnSettings
 from defectscout.workflow.learn.stopping import CALM, FALL_LENGTH, LAST_FALL, far_above
 
 METHOD = "gfn1-xtb"
-SETTINGS = RelaxationSettings(max_steps=70)
+SETTINGS = RelaxationSettings()
+MOST_STEPS = 70
 RESULTS = Path(__file__).parent / "results" / "fall_to_the_minimum.csv"
 
 
@@ -119,7 +120,7 @@ def is_strained(fall: Fall) -> bool:
 
 
 def by_gaussian_process(fall: Fall, folder: Path) -> Fall:
-    """The same start, relaxed as a check of the loop is where nothing stops it."""
+    """The same start, relaxed as a check of the loop is, until it is at rest."""
     kept = folder / fall.search.replace("/", "_") / f"{fall.start.rstrip('%')}.extxyz"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,13 @@ def _relaxed(fall: Fall) -> list[Frame]:
     def keep(_: str, checkpoint: Checkpoint) -> None:
         frames.append(checkpoint.frame)
 
-    job = ReferenceJob("start", fall.frames[0].atoms, fall.charge, stepper=gaussian_process_stepper(SETTINGS))
+    def at_rest(frame: Frame) -> Stop | None:
+        if frame.prediction.fmax >= 2 * SETTINGS.force and frame.step <= MOST_STEPS:
+            return None
+        return Stop(RelaxationState.UNCONVERGED, "at rest")
+
+    start, stepper = fall.frames[0].atoms, gaussian_process_stepper(SETTINGS)
+    job = ReferenceJob("start", start, fall.charge, stepper=stepper, stop=at_rest)
     relax_with_reference(METHOD, [job], SETTINGS, workers=1, on_step=keep)
     return frames
 
