@@ -260,8 +260,8 @@ class MergedByPrediction:
     leads to the minimum that it leads a known one to, by fingerprint and energy. A surrogate that is wrong about the
     path has no say, so that a basin that it does not know of is followed to its end.
 
-    Above what matters less is asked of it. At rest there only the surrogate could lead the relaxation on (see
-    `AloneStepper`), and following it to where it leads what is known would say nothing new: the relaxation is over. In
+    Above what matters less is asked of it. Where a relaxation rests there and the surrogate leads to what is known, to
+    go on would hardly say anything new: the relaxation is over. In
     V_Cd of CdTe one that rested at two bonds, 0.96 eV up, took 20 more force calls down to the known third.
 
     Attributes:
