@@ -19,7 +19,7 @@ from defectscout.relaxation.steppers import (
     FireStepper,
     Stepper,
 )
-from defectscout.relaxation.steps import record
+from defectscout.relaxation.steps import is_met, record
 from relaxation import engines
 from relaxation.surfaces import Holes, Surface, copper, emt, scaled
 
@@ -264,13 +264,20 @@ def test_alone_no_surrogate_has_a_say_before_the_relaxation_is_at_rest() -> None
 def test_alone_it_slides_off_a_shelf_that_the_surrogate_knows() -> None:
     atoms = Atoms("Cu4", PLACES, cell=[20] * 3, pbc=True)
     atoms.positions[1, 0] += 0.003
-    for surrogate, energy in ((saddle(0.05), 0.0), (saddle(-0.05), 0.08)):
-        stepper, start = AloneStepper(SETTINGS, Surface(surrogate)), Start("it", atoms)
+    for calculator, energy in ((saddle(0.05), 0.0), (saddle(-0.05), 0.08)):
+        surrogate, start, led_from = Surface(calculator), Start("it", atoms), []
+        stepper = AloneStepper(SETTINGS, surrogate)
         for _ in range(15):
             if stepper.ended(start) is not None:
                 break
+            asked = surrogate.n
             following, state = stepper.next_configuration(start)
+            if surrogate.n > asked:
+                assert start.checkpoint is not None
+                led_from.append(start.checkpoint.frame.prediction)
             start = record(start, following, state, saddle(0.08)(following))
+        assert all(is_met(prediction, SETTINGS) for prediction in led_from)
+        assert bool(led_from) == (energy == 0.0)  # one that knows of no way down proposes none
         end = stepper.ended(start)
         assert end is not None
         assert end.final is not None

@@ -227,19 +227,21 @@ def test_other_limits(learn: dict[str, float], template: Path, tmp_path: Path) -
 # surprises and failures
 
 
-def test_a_surprise_restarts_the_loop(template: Path, tmp_path: Path) -> None:
+def test_a_surprise_restarts_the_loop(template: Path, tmp_path: Path, reference_only: SearchResult) -> None:
     """A surrogate that takes no notice of bonds until a check has come upon one."""
     progress = Listening()
     with learning_crystal(Tuner(lambda frame: frame.origin.start.startswith("check/"))):
-        unaware = small(learn={"first_points": 0}, sampling={"distortions": (-0.5, 0.3)})
+        unaware = small(learn={"first_points": 0}, sampling={"distortions": (-0.6, 0.3)})
         result = gone_on(begun(template, tmp_path / "out", unaware), progress)
     told = result["v_Mg_0"].trust
     assert told is not None
     assert told.converged
     assert told.checks == 2
     (surprise,) = told.surprises
-    assert (surprise.label, surprise.energy) == ("Bond_Distortion_-50.0%", 0.0)
-    assert energies(result)[0] < energies(result)[1] - 1.0  # all that was known before
+    assert (surprise.label, surprise.energy) == ("Bond_Distortion_-60.0%", pytest.approx(0.0, abs=5e-3))
+    # What the reference alone finds from these starts; to its lowest minimum only that at -40 % leads.
+    alone = [item for item in reference_only.minima if item.sampled_by != ("Bond_Distortion_-40.0%",)]
+    assert energies(result) == pytest.approx([item.minimum.energy for item in alone], abs=5e-3)
     (kept,) = records(result.folder).values()
     surprised = next(item for item in kept.rounds if item.surprises)
     assert [item.of_check for item in kept.rounds[surprised.number :]] == [True, False, True]
@@ -249,7 +251,7 @@ def test_a_surprise_restarts_the_loop(template: Path, tmp_path: Path) -> None:
     assert [one.kind for one in (*paused.asked, *surprised.asked)] == [Kind.ALONE, Kind.CORRECTED]
     assert surprised.asked[0].calls_before > 0
     assert surprised.model != paused.model
-    assert told.led == 0  # and found that it was an end
+    assert told.led == 1  # off the shelf that it had paused on
     assert any("the check goes on" in text for text in progress.messages)
     assert any("with a surrogate that has learned from it goes on" in text for text in progress.messages)
     assert not kept.rounds[-1].news
