@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from defectscout.evaluation.trust import Ending, Surprise, Trust, sentences, surrogates_say, trust
+from defectscout.evaluation.trust import Ending, Probed, Surprise, Trust, sentences, surrogates_say, trust
 
 
 def told(**changes: Any) -> Trust:
@@ -161,8 +161,28 @@ def test_a_check_that_the_surrogate_led_on_is_told_as_that() -> None:
     assert surrogates_say(told(checks=2)) == ""
 
 
+def test_the_curvature_is_told_where_it_was_asked_for() -> None:
+    assert "curvature" not in " ".join(sentences(told()))
+    minimum = told(probed=Probed(0.134, 9, settled=True, saddle=False))
+    assert minimum.converged
+    assert sentences(minimum)[-1] == (
+        "The ground state is a minimum: the reference's lowest curvature there is 0.13 eV/Å² (9 force calls)."
+    )
+    open_ = told(probed=Probed(0.31, 1, settled=False, saddle=False))
+    assert open_.converged
+    assert "was not settled within 1 force call (learn.curvature_calls)" in sentences(open_)[-1]
+    assert sentences(open_)[-1].endswith("found there is 0.31 eV/Å².")
+
+
+def test_a_saddle_point_is_no_answer() -> None:
+    saddle = told(probed=Probed(-0.12, 8, settled=False, saddle=True))
+    assert not saddle.converged
+    assert sentences(saddle)[0] == "Not converged after 6 rounds of learning: the lowest structure is a saddle point."
+    assert "-0.12 eV/Å² along one direction (8 force calls), and nothing lower was found" in sentences(saddle)[-1]
+
+
 def test_it_is_json_and_comes_back() -> None:
-    found = told(surprises=[Surprise("Dimer", 0.2)], energies=[])
+    found = told(surprises=[Surprise("Dimer", 0.2)], energies=[], probed=Probed(0.1, 9, settled=True, saddle=False))
     adapter = TypeAdapter(Trust)
     text = adapter.dump_json(found)
     assert json.loads(text)["ending"] == "quiet"

@@ -84,6 +84,32 @@ def afraid() -> Afraid:
     return Afraid(DEPTH, LENGTH)
 
 
+class Ridge(ModelCrystal):
+    """Two atoms on either side of v_Mg, which lie there by symmetry, gain energy if both move the same way."""
+
+    def calculate(self, atoms: Any = None, *options: Any) -> None:
+        super().calculate(atoms, *options)
+        if len(self.atoms) != RIDGE_ATOMS:
+            return
+        z = self.atoms.positions[:, 2]
+        height = self.atoms.cell[0, 2] / 2
+        along = z[BESIDE[0]] + z[BESIDE[1]] - 2 * z[OPPOSITE]
+        along -= height * np.round(along / height)
+        energy, force = -RIDGE * along**2 + STOP * along**4, 2 * RIDGE * along - 4 * STOP * along**3
+        self.results["energy"] += energy
+        self.results["free_energy"] += energy
+        self.results["forces"][[*BESIDE, OPPOSITE], 2] += force * np.array([1.0, 1.0, -2.0])
+
+
+RIDGE_ATOMS, BESIDE, OPPOSITE = 31, (11, 13), 6
+RIDGE, STOP = 0.8, 0.4
+"""eV/Å² and eV/Å⁴."""
+
+
+def ridge() -> Ridge:
+    return Ridge(DEPTH, LENGTH)
+
+
 def own(name: str) -> str:
     """Name of a reference of this file."""
     return f"ase:{Path(__file__)}:{name}"

@@ -36,6 +36,23 @@ class Surprise:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """What force calls beside the ground state said of the reference's curvature there.
+
+    Attributes:
+        curvature: the lowest that was found, eV/Å².
+        calls: force calls that were spent on it.
+        settled: whether more would find no lower one.
+        saddle: whether it is negative, so that the ground state is a saddle point below which nothing was found.
+    """
+
+    curvature: float
+    calls: int
+    settled: bool
+    saddle: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """How far the answer of a learning loop can be trusted. Plain data, for `summary.json`.
 
@@ -57,6 +74,7 @@ class Trust:
         surprises: minima that those found and the loop had not, the lowest first.
         window: how far above the ground state the loop was to know every minimum, eV.
         led: those checks that came to rest on the way, and went on in steps that the surrogate proposed.
+        probed: what the reference said of the curvature around the ground state; None if it was not asked.
     """
 
     rounds: int
@@ -75,6 +93,7 @@ class Trust:
     surprises: tuple[Surprise, ...]
     window: float
     led: int = 0
+    probed: Probed | None = None
 
     @property
     def missed(self) -> tuple[Surprise, ...]:
@@ -97,12 +116,14 @@ def trust(
     surprises: Sequence[Surprise],
     window: float,
     led: int = 0,
+    probed: Probed | None = None,
 ) -> Trust:
     """Judge a loop.
 
     It is converged if `patience` rounds at the end brought nothing new and lower, or if the last round did
-    not and left nothing to ask (another one would see what this one saw), and a minimum was found, and no
-    relaxation within the window is unfinished. A budget that is spent at just that moment does not matter.
+    not and left nothing to ask (another one would see what this one saw), and a minimum was found, the lowest is
+    not known to be a saddle point, and no relaxation within the window is unfinished. A budget that is spent at just
+    that moment does not matter.
 
     Args:
         ending: why the loop ended.
@@ -119,6 +140,7 @@ def trust(
         surprises: what they found.
         window: how far above the ground state the loop was to know every minimum, eV.
         led: those checks that went on from where they came to rest in steps that the surrogate proposed.
+        probed: what the reference said of the curvature around the ground state.
     """
     pairs = np.array(energies, dtype=float).reshape(-1, 2)
     predicted, expected = pairs[np.isfinite(pairs).all(axis=1)].T
@@ -130,7 +152,7 @@ def trust(
         quiet_rounds=quiet_rounds,
         patience=patience,
         minima=minima,
-        converged=quiet and minima > 0 and unfinished == 0,
+        converged=quiet and minima > 0 and unfinished == 0 and not (probed is not None and probed.saddle),
         ending=ending,
         unfinished=unfinished,
         n_pairs=len(predicted),
@@ -142,12 +164,13 @@ def trust(
         surprises=tuple(sorted(surprises, key=lambda surprise: (surprise.energy, surprise.label))),
         window=window,
         led=led,
+        probed=probed,
     )
 
 
 def sentences(told: Trust) -> tuple[str, ...]:
     """What a scientist reads, the verdict first."""
-    return (verdict(told), _agreement(told), *_calibration(told), _checks(told))
+    return (verdict(told), _agreement(told), *_calibration(told), _checks(told), *_curvature(told))
 
 
 def verdict(told: Trust) -> str:
@@ -163,6 +186,8 @@ def verdict(told: Trust) -> str:
     if told.unfinished:
         is_ = "is" if told.unfinished == 1 else "are"
         parts.append(f"{_count(told.unfinished, 'relaxation')} within the window {is_} unfinished")
+    if told.probed is not None and told.probed.saddle:
+        parts.append("the lowest structure is a saddle point")
     if told.rounds and told.quiet_rounds < told.patience:
         news = f"{quiet} nothing new and lower" if told.quiet_rounds else "the last one brought something new or lower"
         parts.append(f"{news} (asked for: {_count(told.patience, 'quiet round')} in a row)")
@@ -201,6 +226,23 @@ def _checks(told: Trust) -> str:
         return f"{made} led to nothing within {told.window:g} eV of the ground state that was not known."
     found = ", ".join(f"{_height(surprise.energy)} ({surprise.label})" for surprise in told.surprises)
     return f"{made} led to {_count(len(told.surprises), 'minimum', 'minima')} that the loop had not found: {found}."
+
+
+def _curvature(told: Trust) -> tuple[str, ...]:
+    if told.probed is None:
+        return ()
+    lowest, calls = f"{told.probed.curvature:.2f} eV/Å²", _count(told.probed.calls, "force call")
+    if told.probed.saddle:
+        return (
+            f"The ground state is a saddle point: the reference's curvature there is {lowest} along one direction "
+            f"({calls}), and nothing lower was found on that way down. Relax it once more, from a rattled start.",
+        )
+    if told.probed.settled:
+        return (f"The ground state is a minimum: the reference's lowest curvature there is {lowest} ({calls}).",)
+    return (
+        f"Whether the ground state is a minimum was not settled within {calls} (learn.curvature_calls): the lowest "
+        f"curvature of the reference that was found there is {lowest}.",
+    )
 
 
 def surrogates_say(*loops: Trust) -> str:

@@ -18,7 +18,7 @@ from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.confirming import for_confirmation, looking_farther
-from defectscout.workflow.learn.questions import CONFIRMED, Kind, Question
+from defectscout.workflow.learn.questions import CONFIRMED, DESCENDED, Kind, Question
 from defectscout.workflow.learn.rounds import Asked, Round, tasks_of
 from defectscout.workflow.learn.stopping import StopAt
 from defectscout.workflow.record import ASK, CHECK, REFERENCE, Task, TaskKey
@@ -29,10 +29,12 @@ STAGE = "asking"
 
 def task_of(question: Question, number: int, unfinished: Mapping[str, object], *, of_check: bool) -> tuple[str, str]:
     """Stage and label of the task that answers a question."""
-    if question.kind is Kind.POINT:
+    if question.kind in (Kind.POINT, Kind.PROBE):
         return ASK, f"r{number:02d}/{question.label}"
     if question.kind is Kind.CONFIRM:
         return REFERENCE, f"{question.label}{CONFIRMED}"
+    if question.kind is Kind.DESCEND:
+        return REFERENCE, f"{question.label}{DESCENDED}"
     if question.label in unfinished:
         return REFERENCE, question.label
     if of_check:
@@ -118,9 +120,9 @@ def _known_before(one: Asked, tasks: Mapping[tuple[str, str], Task], settings: R
 
 
 def _stepper(settings: RelaxationSettings, one: Asked, surrogate: Callable[[Asked], Surrogate], charge: int) -> Stepper:
-    if one.kind is Kind.POINT:
+    if one.kind in (Kind.POINT, Kind.PROBE):
         return FireStepper(settings.model_copy(update={"max_steps": 0}))
-    if one.kind is Kind.CONFIRM:
+    if one.kind in (Kind.CONFIRM, Kind.DESCEND):
         return CorrectedStepper(for_confirmation(settings), AtCharge(surrogate(one), charge))
     if one.kind is Kind.CORRECTED:
         return CorrectedStepper(settings, AtCharge(surrogate(one), charge))

@@ -58,7 +58,7 @@ def asked_of(
 def _members(
     learner: Learner, record: LearnRecord, question: Question, minimum: PredictedMinimum | None
 ) -> tuple[str, ...]:
-    if question.kind is Kind.CONFIRM:
+    if question.kind in (Kind.CONFIRM, Kind.DESCEND, Kind.PROBE):
         return led_by(record, question.label)
     return sampling_members(minimum.minimum.members, learner.starts) if minimum else (question.label,)
 

@@ -69,7 +69,7 @@ def decide(record: LearnRecord, unfinished: bool, spent: Spent, patience: int, s
     if record.is_checked:
         return Decision(Ending.NOTHING_LEFT if exhausted else Ending.QUIET)
     settled = nothing_left or record.is_half_checked or (record.quiet_rounds >= patience and not unfinished)
-    if settled and not settings.checks:
+    if settled and not settings.checks and not settings.curvature_calls:
         return Decision(Ending.NOTHING_LEFT if nothing_left else Ending.QUIET)
     if budget is not None:
         return Decision(budget)

@@ -9,12 +9,13 @@ from typing import Final
 
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import RelaxationState
-from defectscout.evaluation.trust import Surprise, Trust, trust
+from defectscout.evaluation.trust import Probed, Surprise, Trust, trust
 from defectscout.minima.settings import MinimaSettings
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.checks import was_led
 from defectscout.workflow.learn.ending import wanted_patience
 from defectscout.workflow.learn.foreseen import FORESEEN
+from defectscout.workflow.learn.probing import probed
 from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records, tasks_of
 from defectscout.workflow.learn.scouting import nearest_fingerprint
 from defectscout.workflow.learn.view import LEFT, LOWER, Answers, is_carried_over, read_answers
@@ -73,7 +74,15 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
         surprises=_surprises(record, answers, tasks),
         window=campaign.settings.learn.window,
         led=sum(was_led(campaign.record.frames(task.key), campaign.settings.refinement) for task in checks),
+        probed=_probed(campaign, defect, record, answers),
     )
+
+
+def _probed(campaign: Campaign, defect: Defect, record: LearnRecord, answers: Answers) -> Probed | None:
+    known = probed(campaign, defect, record, answers)
+    if known is None or known.lowest is None or not known.calls:
+        return None
+    return Probed(known.lowest.value, known.calls, known.is_settled, known.is_saddle)
 
 
 def predictions(campaign: Campaign, record: LearnRecord, tasks: Tasks) -> Iterator[Prediction]:

@@ -45,6 +45,7 @@ from defectscout.workflow.learn.learner import (
     write_frames,
 )
 from defectscout.workflow.learn.low_points import with_low_point
+from defectscout.workflow.learn.probing import probe
 from defectscout.workflow.learn.questions import Kind, Question, RoundView
 from defectscout.workflow.learn.rounds import (
     Asked,
@@ -234,7 +235,8 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     """Have the reference alone relax those sampling structures whose outcome changed the most between rounds.
 
     A check that paused at rest goes on like the loop's own relaxations, with a surrogate that learns from it between
-    rounds. Before the check the lowest minimum is confirmed, where the surrogate promises something lower around it.
+    rounds. Before the check the lowest minimum is confirmed, where the surrogate promises something lower around it,
+    and if that is asked for the curvature of the reference around it is probed.
     """
     campaign = learner.campaign
     tasks = tasks_of(campaign, learner.defect.label, (REFERENCE, CHECK))
@@ -249,9 +251,13 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
     goes_on = any(question.label in rested for question in checks)
     model = tuned_surrogate(learner, record, f"round-{number:02d}", number) if goes_on else record.model
     surrogate = load_learned(campaign, model or record.started_from)
-    confirmed = confirmation(campaign, learner.defect, replace(record, model=model), answers, surrogate)
+    tuned = replace(record, model=model)
     # Before the checks: if something much lower comes of it, they would have checked nothing.
-    questions = checks if confirmed is None else [confirmed]
+    first = confirmation(campaign, learner.defect, tuned, answers, surrogate)
+    first = first or probe(campaign, learner.defect, tuned, answers, surrogate)
+    if first is not None and first.kind is Kind.DESCEND:  # by one that has learned from the probes
+        model = tuned_surrogate(learner, record, f"round-{number:02d}", number)
+    questions = checks if first is None else [first]
     asked = asked_of(learner, record, within_budget(questions, budget), number, None, of_check=True)
     item = Round(
         number=number,
@@ -261,7 +267,7 @@ def _begin_check(learner: Learner, record: LearnRecord, answers: Answers, budget
         asked=asked,
         lowest_before=answers.lowest,
         of_check=True,
-        cut=len(asked) < len(questions) or confirmed is not None,
+        cut=len(asked) < len(questions) or first is not None,
         tuning_seconds=time.monotonic() - clock,
     )
     say.round_begins(learner, item)
@@ -306,16 +312,17 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
     surrogate = load_learned(learner.campaign, item.model or record.started_from)
 
     def stop(one: Asked) -> StopAt | None:
-        if one.kind is Kind.POINT:
+        if one.kind in (Kind.POINT, Kind.PROBE):
             return None
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
         highest = highest_that_matters(one, lowest, window)
-        others = [minimum for minimum in known if one.kind is not Kind.CONFIRM or one.label not in minimum.members]
+        goes_on = one.kind in (Kind.CONFIRM, Kind.DESCEND)
+        others = [minimum for minimum in known if not goes_on or one.label not in minimum.members]
         merged = MergedByPrediction(surrogate, defect, others, highest, campaign.settings.scouting, minima, before)
         height = rule_of_height(item, one, lowest, window, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
-        if one.kind is Kind.CONFIRM:
+        if goes_on:
             rules += [paused_where_left(lowest), over_where_unfounded(lowest, before)]
         elif item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
@@ -331,7 +338,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         return first_of(*rules)
 
     def proposes(one: Asked) -> Surrogate:
-        unlearned = one.label == UNPERTURBED and one.kind is not Kind.CONFIRM
+        unlearned = one.label == UNPERTURBED and one.kind not in (Kind.CONFIRM, Kind.DESCEND)
         return untouched_surrogate(learner, record.started_from) if unlearned else surrogate
 
     answer_round(campaign, defect, item, proposes, stop, learner.progress)

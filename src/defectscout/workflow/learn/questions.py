@@ -20,6 +20,9 @@ Spread = Callable[[Sequence[Atoms]], FloatArray]
 CONFIRMED: Final = "_confirmed"
 """Ends the label of a task that goes on from where the one of the same name without it came to rest."""
 
+DESCENDED: Final = f"{CONFIRMED}_downhill"
+"""Likewise, of one that goes on off a saddle point."""
+
 
 class Kind(StrEnum):
     """How a question is answered."""
@@ -28,6 +31,8 @@ class Kind(StrEnum):
     CORRECTED = "corrected"  # the surrogate proposes each step, the reference corrects it
     ALONE = "alone"  # relaxed by the reference alone, until a surrogate is asked whether that is an end
     CONFIRM = "confirm"  # a corrected relaxation from where another came to rest, with all that that one knew
+    PROBE = "probe"  # one force call beside the lowest minimum, for its curvature
+    DESCEND = "descend"  # a corrected relaxation off a saddle point
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -103,13 +103,18 @@ class Round:
 
     @property
     def checking(self) -> tuple[Asked, ...]:
-        """Questions of a check, without a confirmation that comes before them."""
-        return tuple(one for one in self.asked if one.kind is not Kind.CONFIRM)
+        """Questions of a check, without what comes before them: a confirmation, or a probe of the lowest minimum."""
+        return tuple(one for one in self.asked if one.kind not in (Kind.CONFIRM, Kind.DESCEND, Kind.PROBE))
 
     @property
     def confirming(self) -> Asked | None:
-        """The confirmation of the lowest minimum before a check."""
-        return next((one for one in self.asked if one.kind is Kind.CONFIRM), None)
+        """The confirmation of the lowest minimum before a check, or what leads off it if it is a saddle point."""
+        return next((one for one in self.asked if one.kind in (Kind.CONFIRM, Kind.DESCEND)), None)
+
+    @property
+    def probing(self) -> Asked | None:
+        """The probe of the lowest minimum before a check."""
+        return next((one for one in self.asked if one.kind is Kind.PROBE), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from defectscout.workflow.learn.learner import Learner
+from defectscout.workflow.learn.probing import probed
 from defectscout.workflow.learn.questions import Kind
-from defectscout.workflow.learn.rounds import LearnRecord, Round
+from defectscout.workflow.learn.rounds import LearnRecord, Round, read_records
 from defectscout.workflow.learn.view import Answers
 
 _KINDS = {
@@ -23,6 +24,11 @@ def round_begins(learner: Learner, item: Round) -> None:
     if item.confirming is not None:
         learner.progress.message(f"{head} goes on from {item.confirming.label}: {item.confirming.reason}")
         return
+    if item.probing is not None:
+        learner.progress.message(f"{head}, {item.probing.label}: {item.probing.reason}")
+        return
+    if item.of_check and not learner.campaign.settings.learn.checks:
+        return  # there was but the curvature to be asked about
     if item.of_check:
         labels = ", ".join(one.label for one in item.asked) or "nothing: no sampling structure is left"
         alone = all(one.kind is Kind.ALONE for one in item.asked)
@@ -59,6 +65,10 @@ def round_answered(learner: Learner, item: Round, after: Answers) -> None:
     if item.confirming is not None and item.lowest_before is not None:
         fall = item.lowest_before - after.lowest
         text = f"lower by {fall:.3f} eV" if fall > 0 else "nothing lower"
+    if item.probing is not None:
+        known = probed(learner.campaign, learner.defect, read_records(learner.campaign)[learner.defect.label], after)
+        lowest = "not known" if known is None or known.lowest is None else f"{known.lowest.value:.2f} eV/Å²"
+        text = f"lowest curvature so far {lowest}"
     learner.progress.message(
         f"{learner.defect.label} round {item.number}: {text}; {len(after.found)} minima, {after.calls} force calls"
     )

@@ -82,5 +82,11 @@ class LearnSettings(Settings):
     checks: int = Field(
         1, ge=0, description="sampling structures that the reference relaxes alone at the end, as a check on surprise"
     )
+    curvature_calls: int = Field(
+        0,
+        ge=0,
+        description="force calls that may be spent at the end on whether the lowest minimum is one or a saddle point; "
+        "it takes some ten",
+    )
     keep: bool = Field(True, description="keep the tuned surrogate in the store, for searches of related hosts")
     tuning: TuningSettings = TuningSettings()
