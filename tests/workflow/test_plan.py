@@ -14,6 +14,7 @@ from defectscout.workflow.learn.settings import LearnSettings
 from defectscout.workflow.plan import (
     CHECK_CALLS,
     CORRECTED_REFINEMENT_STEPS,
+    CURVATURE_CALLS,
     LEARNING_CALLS,
     LEARNING_ROUNDS,
     LEARNING_SCOUTING_STEPS,
@@ -113,6 +114,12 @@ def test_a_search_that_learns(model_host: Path, strategy: str) -> None:
         # the first round, then 12 of a relaxation and four points each, then two checks
         ({}, LEARNING_CALLS + 2 * CHECK_CALLS, 12 + 8 + 12 * (12 + 4) + 2 * TYPICAL_REFERENCE_STEPS),
         ({"first_relaxations": 1, "checks": 0}, LEARNING_CALLS, 12 + 24 + 8 + 12 * (12 + 4)),
+        (
+            {"checks": 0, "curvature_calls": 15},  # and off a saddle point, where it is probed once more
+            LEARNING_CALLS + CURVATURE_CALLS,
+            12 + 8 + 12 * (12 + 4) + 15 + 24 + 15,
+        ),
+        ({"checks": 0, "curvature_calls": 4}, LEARNING_CALLS + 4, 12 + 8 + 12 * (12 + 4) + 4 + 24 + 4),
         ({"max_force_calls": 40}, 40, 40),
         ({"max_force_calls": 250}, LEARNING_CALLS + 2 * CHECK_CALLS, 250),
         ({"max_rounds": 1, "checks": 0, "first_points": 0}, 12 + 12 + 4, 12 + 12 + 4),

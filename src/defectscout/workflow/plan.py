@@ -43,9 +43,11 @@ TYPICAL_SHARE_KEPT = 0.27
 
 LEARNING_CALLS = 45
 """Force calls for one defect before the checks of a learning search on a first host (V_Cd in CdTe and CdSe, V_Ga in
-GaCuS2 and V_Cu in CuAsS, M3GNet, GFN1-xTB: 23 to 62)."""
-CHECK_CALLS = 10
-"""Force calls of one check, a relaxation by the reference alone (V_Cd in CdTe and CdSe: 4 to 14, and once 31)."""
+GaCuS2 and V_Cu in CuAsS, M3GNet, GFN1-xTB: 23 to 64)."""
+CHECK_CALLS = 13
+"""Force calls of one check, a relaxation by the reference alone (V_Cd in CdTe and CdSe, 23 of them: 4 to 29)."""
+CURVATURE_CALLS = 10
+"""Force calls on the curvature around a minimum (V_Cd in CdTe and CdSe: 4 to 12)."""
 LEARNING_ROUNDS = 5
 """Rounds of scouting of a learning search (V_Cd in CdTe: three that bring something lower, then two quiet ones)."""
 LEARNING_SCOUTING_STEPS = 100
@@ -276,8 +278,10 @@ def learning_calls(settings: LearnSettings, sampling: Sequence[int]) -> tuple[in
         else:
             points = settings.points if settings.ask != "corrected" else 0
             asked = settings.max_rounds * (settings.relaxations * settings.relaxation_calls + points)
-        bound = first + asked + checks * TYPICAL_REFERENCE_STEPS
-        typical += min(LEARNING_CALLS + checks * CHECK_CALLS, bound)
+        probes = settings.curvature_calls
+        off_saddle = probes + 2 * settings.relaxation_calls if probes else 0  # and that is probed in its turn
+        bound = first + asked + checks * TYPICAL_REFERENCE_STEPS + probes + off_saddle
+        typical += min(LEARNING_CALLS + checks * CHECK_CALLS + min(probes, CURVATURE_CALLS), bound)
         most += bound
     budget = settings.max_force_calls
     return (typical, most) if budget is None else (min(typical, budget), min(most, budget))
