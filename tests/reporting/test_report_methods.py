@@ -12,7 +12,7 @@ import pytest
 from analysis.overviews import defect_overview, descent, overview
 from defectscout.core.defect import SamplingStructure
 from defectscout.core.frames import RelaxationState
-from defectscout.evaluation.trust import Ending, Surprise, Trust
+from defectscout.evaluation.trust import Ending, Probed, Surprise, Trust
 from defectscout.references.base import ElectronicState, ReferenceInfo
 from defectscout.reporting.report import works
 from defectscout.reporting.report.citations import citation, citations
@@ -181,6 +181,29 @@ def test_the_learning_loop_says_how_it_ended_and_what_its_check_found() -> None:
     assert "by the reference alone (until the surrogate, right about how far it fell, foresaw an end more than 0.5 eV "\
            "above the ground state), which led to nothing" in said  # fmt: skip
     assert "led to nothing near the ground state that was not known" in text(searched("learn", tuned=1.0, told=none))
+
+
+@pytest.mark.parametrize(
+    ("probed", "said"),
+    [
+        (Probed(0.134, 9, settled=True, saddle=False), "It was found to be a minimum (0.13 eV/Å² or more)."),
+        (Probed(-0.12, 8, settled=False, saddle=True), "It stood on a saddle point, below which nothing was found."),
+        (Probed(0.4, 2, settled=False, saddle=False), "For it this was not settled within these calls."),
+    ],
+)
+def test_a_curvature_that_was_probed_is_told_and_its_method_cited(probed: Probed, said: str) -> None:
+    overview = searched("learn", tuned=1.0, told=replace(TRUST, probed=probed))
+    assert f"Davidson's method, from forces at {probed.calls} displaced structures. {said}" in text(overview)
+    assert {"Davidson1975", "Packwood2016"} <= set(keys(overview))
+    assert "Davidson" not in text(*CASES["learn"])
+    assert "Davidson1975" not in keys(*CASES["learn"])
+
+
+def test_curvatures_of_several_ground_states_are_told_together() -> None:
+    ends = (Probed(0.2, 9, settled=True, saddle=False), Probed(0.3, 4, settled=True, saddle=False))
+    said = text(*(searched("learn", tuned=1.0, told=replace(TRUST, probed=one)) for one in ends))
+    assert "around 2 ground states was sought by Davidson's method, from forces at 4 to 9 displaced structures each. "\
+           "2 of them were found to be a minimum each (0.20 eV/Å² or more)." in said  # fmt: skip
 
 
 def test_nothing_is_claimed_that_was_not_done() -> None:

@@ -82,6 +82,10 @@ def _relaxed(overviews: Sequence[Overview]) -> Iterator[tuple[Work, str]]:
         yield works.LBFGS, "relaxing the host"
     if any(one.settings.strategy == "learn" and asked([one]) for one in overviews):
         yield works.GAUSSIAN_PROCESS, "relaxing defects with few force calls of the reference"
+        yield works.PRECONDITIONER, "distances between structures, counted by their bonds, in these relaxations"
+    trusts = [item.result.trust for item in items(overviews)]
+    if any(told is not None and told.probed is not None for told in trusts):
+        yield works.DAVIDSON, "the lowest curvature around ground states"
 
 
 def _surrogate(overview: Overview) -> Iterator[tuple[Work, str]]:

@@ -30,6 +30,7 @@ def learning(group: Sequence[Overview]) -> list[str]:
         _tuning(settings.learn, familiar),
         *_ends(told),
         *_checks(told),
+        *_curvatures(told),
     ]
 
 
@@ -105,6 +106,26 @@ def _ends(told: Sequence[Trust]) -> Iterator[str]:
         budget = any(one.ending in (Ending.MAX_ROUNDS, Ending.MAX_FORCE_CALLS, Ending.MAX_HOURS) for one in told)
         why = ", the others ending with their budget or with relaxations left unfinished" if budget else ""
         yield "It did not converge." if len(told) == 1 else f"Of {len(told)} loops {converged} converged{why}."
+
+
+def _curvatures(told: Sequence[Trust]) -> Iterator[str]:
+    probed = [one.probed for one in told if one.probed is not None]
+    if not probed:
+        return
+    minima = [one for one in probed if one.settled and not one.saddle]
+    which = "the ground state" if len(probed) == 1 else f"{len(probed)} ground states"
+    yield (
+        f"The lowest curvature of the reference around {which} was sought by Davidson's method, from forces at "
+        f"{span([one.calls for one in probed])} displaced structures{'' if len(probed) == 1 else ' each'}."
+    )
+    if minima:
+        lowest = min(one.curvature for one in minima)
+        shown = "It was" if len(probed) == 1 else f"{len(minima)} of them were"
+        yield f"{shown} found to be a minimum{'' if len(minima) == 1 else ' each'} ({lowest:.2f} eV/Å² or more)."
+    if saddles := sum(one.saddle for one in probed):
+        yield f"{'It' if len(probed) == 1 else saddles} stood on a saddle point, below which nothing was found."
+    if left := sum(not one.settled and not one.saddle for one in probed):
+        yield f"For {'it' if len(probed) == 1 else left} this was not settled within these calls."
 
 
 def _checks(told: Sequence[Trust]) -> Iterator[str]:

@@ -182,6 +182,19 @@ MACE_FOUNDATION: Final = Work(
     "A foundation model for atomistic materials chemistry",
     "arXiv", 2024, "10.48550/arXiv.2401.00096",
 )  # fmt: skip
+PRECONDITIONER: Final = Work(
+    "Packwood2016",
+    ("Packwood, David", "Kermode, James", "Mones, Letif", "Bernstein, Noam", "Woolley, John", "Gould, Nicholas",
+     "Ortner, Christoph", "Csányi, Gábor"),
+    "A universal preconditioner for simulating condensed phase materials",
+    "The Journal of Chemical Physics", 2016, "10.1063/1.4947024", "144", "164109",
+)  # fmt: skip
+DAVIDSON: Final = Work(
+    "Davidson1975", ("Davidson, Ernest R.",),
+    "The iterative calculation of a few of the lowest eigenvalues and corresponding eigenvectors of large "
+    "real-symmetric matrices",
+    "Journal of Computational Physics", 1975, "10.1016/0021-9991(75)90065-0", "17", "87-94",
+)  # fmt: skip
 VEGARD: Final = Work(
     "Vegard1921", ("Vegard, Lars",),
     "Die Konstitution der Mischkristalle und die Raumfüllung der Atome",
