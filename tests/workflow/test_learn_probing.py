@@ -17,16 +17,18 @@ from defectscout.relaxation.fire import FireState
 from defectscout.relaxation.records import Checkpoint
 from defectscout.surrogates.base import SurrogateInfo
 from defectscout.workflow.campaign import Campaign
+from defectscout.workflow.learn import learner, loop
 from defectscout.workflow.learn.ending import Spent, decide
 from defectscout.workflow.learn.probing import DESCENT, Probed, probe, probed
 from defectscout.workflow.learn.questions import CONFIRMED, DESCENDED, Kind, Question
 from defectscout.workflow.learn.rounds import LearnRecord, Round
 from defectscout.workflow.learn.settings import LearnSettings
 from defectscout.workflow.learn.view import read_answers
-from defectscout.workflow.record import ASK, REFERENCE, TaskKey
+from defectscout.workflow.record import ASK, REFERENCE, Record, TaskKey
 from defectscout.workflow.settings import merge
 from listening import Listening
 from minima.vacancy_cases import dimer
+from workflow.interrupting import Kill, check_same, interrupt
 from workflow.learn_rounds import answered, asked
 from workflow.learn_rounds import record as record_of
 from workflow.learning_crystal import begun, gone_on, own, records, small, tasks
@@ -78,7 +80,7 @@ def at_rest(defect: Defect, surface: Surface) -> Frame:
     return Frame(atoms, surface.said(atoms), 0)
 
 
-def loop(number: int = 1) -> LearnRecord:
+def quiet(number: int = 1) -> LearnRecord:
     done = Round(number, "m", 0, (), (asked(REFERENCE, ORIGIN, members=("Dimer",)),), answered=True)
     return LearnRecord(rounds=(done,), model="m")
 
@@ -94,7 +96,7 @@ def probed_to_the_end(
     campaign: Campaign, defect: Defect, surface: Surface, surrogate: Surface
 ) -> tuple[LearnRecord, Question | None]:
     """As the loop does: each probe is answered before the next is asked."""
-    record = loop()
+    record = quiet()
     write(campaign, defect, REFERENCE, ORIGIN, at_rest(defect, surface))
     while True:
         question = probe(campaign, defect, record, read_answers(campaign, defect), surrogate)
@@ -116,13 +118,13 @@ def test_nothing_is_spent_unless_it_is_asked_for(campaign: Campaign, defect: Def
     surface = Surface(dimer(defect), -0.5)
     write(campaign, defect, REFERENCE, ORIGIN, at_rest(defect, surface))
     assert LearnSettings().curvature_calls == 0
-    assert probe(campaign, defect, loop(), read_answers(campaign, defect), surface) is None
+    assert probe(campaign, defect, quiet(), read_answers(campaign, defect), surface) is None
 
 
 def test_where_nothing_was_found_there_is_nothing_to_probe(campaign: Campaign, defect: Defect) -> None:
     surface = Surface(dimer(defect), -0.5)
-    assert probe(asking(campaign), defect, loop(), read_answers(campaign, defect), surface) is None
-    assert probed(campaign, defect, loop(), read_answers(campaign, defect)) is None
+    assert probe(asking(campaign), defect, quiet(), read_answers(campaign, defect), surface) is None
+    assert probed(campaign, defect, quiet(), read_answers(campaign, defect)) is None
 
 
 def test_a_relaxation_is_led_off_a_saddle_point_that_the_surrogate_takes_for_a_minimum(
@@ -172,9 +174,9 @@ def test_no_more_is_spent_than_is_allowed(campaign: Campaign, defect: Defect) ->
 def test_what_has_no_answer_is_not_asked_again(campaign: Campaign, defect: Defect) -> None:
     surface = Surface(dimer(defect), 0.6)
     write(campaign, defect, REFERENCE, ORIGIN, at_rest(defect, surface))
-    first = probe(asking(campaign), defect, loop(), read_answers(campaign, defect), surface)
+    first = probe(asking(campaign), defect, quiet(), read_answers(campaign, defect), surface)
     assert first is not None
-    record, task = with_probe(loop(), first)
+    record, task = with_probe(quiet(), first)
     answered(campaign, defect, ASK, task, first.atoms, 0.0, RelaxationState.FAILED, "no electrons")
     assert probe(asking(campaign), defect, record, read_answers(campaign, defect), surface) is None
 
@@ -185,15 +187,15 @@ def test_probes_are_no_check_and_come_before_it(defect: Defect) -> None:
     assert (item.probing, item.checking, item.confirming) == (one, (), None)
     descent = asked(REFERENCE, f"{ORIGIN}{DESCENDED}", Kind.DESCEND, label=ORIGIN)
     assert replace(item, asked=(descent,)).confirming == descent
-    assert loop().with_round(item).is_half_checked
+    assert quiet().with_round(item).is_half_checked
     assert DESCENDED.startswith(CONFIRMED)  # so that what was carried over is still known as that
 
 
 def test_without_checks_a_quiet_loop_is_probed_all_the_same() -> None:
-    quiet, spent = record_of("fqqq"), Spent(0, 0.0)
+    record, spent = record_of("fqqq"), Spent(0, 0.0)
     without = LearnSettings(checks=0)
-    assert decide(quiet, False, spent, 3, without).ending is Ending.QUIET
-    assert decide(quiet, False, spent, 3, without.model_copy(update={"curvature_calls": 8})).check
+    assert decide(record, False, spent, 3, without).ending is Ending.QUIET
+    assert decide(record, False, spent, 3, without.model_copy(update={"curvature_calls": 8})).check
 
 
 def test_a_search_says_that_its_ground_state_is_a_minimum(template: Path, tmp_path: Path) -> None:
@@ -215,15 +217,17 @@ def test_a_search_says_that_its_ground_state_is_a_minimum(template: Path, tmp_pa
     assert any("lowest curvature so far" in text for text in progress.messages)
 
 
+RIDGE = {"reference": {"name": own("ridge")}, "sampling": {"distortions": None, "none": True}}
+ASKS = {"learn": {"curvature_calls": 20, "checks": 0}}
+
+
 def test_a_search_is_led_off_a_ridge(template: Path, tmp_path: Path) -> None:
     """The symmetric structure lies on it, and there its forces vanish. No other start leads anywhere else."""
-    ridge = {"reference": {"name": own("ridge")}, "sampling": {"distortions": None, "none": True}}
-    kept = gone_on(begun(template, tmp_path / "kept", small(**ridge)))
+    kept = gone_on(begun(template, tmp_path / "kept", small(**RIDGE)))
     (stuck,) = kept["v_Mg_0"].minima
     assert stuck.candidates == (UNPERTURBED,)
-    asks = {"learn": {"curvature_calls": 20, "checks": 0}}
     progress = Listening()
-    result = gone_on(begun(template, tmp_path / "off", small(**ridge, **asks)), progress)
+    result = gone_on(begun(template, tmp_path / "off", small(**RIDGE, **ASKS)), progress)
     lowest = result["v_Mg_0"].minima[0]
     assert lowest.candidates[0] == f"{UNPERTURBED}{DESCENDED}"
     assert lowest.minimum.energy < stuck.minimum.energy - 0.005
@@ -234,3 +238,22 @@ def test_a_search_is_led_off_a_ridge(template: Path, tmp_path: Path) -> None:
     assert not trust.probed.saddle
     assert any("along one direction" in text for text in progress.messages)
     assert not any("a check on surprise" in text for text in progress.messages)
+
+
+KILLS: tuple[Kill, ...] = (
+    ("before the first probe", loop, "probe", 1, False),
+    ("between the probe and its round", loop, "write_record", 1, False),
+    ("before its answer", loop, "answer_round", 1, False),
+    ("between its frame and its end", Record, "finish", 1, False),
+    ("in the tuning before the descent", learner, "tune", 1, False),
+    ("in the descent", Record, "write_steps", 2, True),
+    ("among the probes of where that led", loop, "probe", 2, True),
+    ("in the last tuning", loop, "write_frames", 1, False),
+)
+
+
+def test_it_goes_on_from_wherever_it_is_killed(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = gone_on(begun(template, tmp_path / "whole", small(**RIDGE, **ASKS)))
+    folder = begun(template, tmp_path / "killed", small(**RIDGE, **ASKS))
+    interrupt(folder, KILLS, monkeypatch)
+    check_same(folder, gone_on(folder), expected)
