@@ -10,6 +10,7 @@ For the cation vacancy of each host (CIFs in DATA/hosts) these strategies are co
 - `trained-elsewhere`: likewise, with the surrogate trained on the reference-only searches of the other hosts;
 - `learn`: the learning loop, from several seeds of the sampling structures and of tuning;
 - `learn-related`: the loop that starts from what `learn` has left of a related host;
+- `learn-related-probed`: likewise, and the reference is asked whether the ground state is a minimum;
 - `learn-minima`, `learn-uncertain`, `learn-corrected`: the loop with another strategy of what to ask.
 
 Campaigns are folders HOST-STRATEGY[-SEED] in --folder. What is finished is only read, what was interrupted is gone on
@@ -76,8 +77,11 @@ STRATEGIES = {
     "learn-minima": "learning loop, asks minima",
     "learn-uncertain": "learning loop, asks where unsure",
     "learn-corrected": "learning loop, corrected relaxations",
+    "learn-related-probed": "after a related host, curvature probed",
 }
 ASKS = ("minima", "uncertain", "corrected")
+RELATED, PROBED = "learn-related", "-probed"
+CURVATURE_CALLS = 12
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,7 @@ def runs(hosts: Sequence[Host], strategies: Sequence[str], seeds: Sequence[str])
         if strategy not in (*strategies, "reference-only"):
             continue
         for host in hosts:
-            if strategy == "learn-related" and not host.related:
+            if strategy.startswith(RELATED) and not host.related:
                 continue
             for seed in seeds if strategy.startswith("learn") else ("",):
                 yield Run(host, strategy, seed)
@@ -241,7 +245,9 @@ def settings(run: Run, surrogate: str) -> SearchSettings:
     if run.seed:
         seed = int(run.seed)
         ask = next((ask for ask in ASKS if run.strategy == f"learn-{ask}"), LearnSettings().ask)
-        learn = {"ask": ask, "tuning": {"seed": seed}}
+        learn: dict[str, Any] = {"ask": ask, "tuning": {"seed": seed}}
+        if run.strategy.endswith(PROBED):
+            learn["curvature_calls"] = CURVATURE_CALLS
         overrides |= {"strategy": "learn", "sampling": {"seed": seed}, "learn": learn}
     return merge(SearchSettings(), overrides, "the benchmark")
 
@@ -250,7 +256,7 @@ def surrogate_of(run: Run, arguments: argparse.Namespace, progress: Progress) ->
     """What a campaign scouts with, or begins to learn from."""
     if run.strategy == "trained-elsewhere":
         return str(trained_elsewhere(run, arguments, progress))
-    if run.strategy == "learn-related":
+    if run.strategy.startswith(RELATED):
         related = Run(HOSTS[run.host.related], "learn", run.seed)
         return str(learned_surrogate(arguments.folder / related.name, related.host.label))
     return str(arguments.surrogate)
@@ -258,9 +264,9 @@ def surrogate_of(run: Run, arguments: argparse.Namespace, progress: Progress) ->
 
 @contextmanager
 def own_store(run: Run, folder: Path) -> Iterator[None]:
-    """A store of models for one campaign alone: empty, or, for `learn-related`, what the related campaign has left."""
+    """A store of models for one campaign alone: empty, or, after a related host, what the related campaign has left."""
     store = folder.absolute() / "stores" / run.name
-    if run.strategy == "learn-related" and not store.exists():
+    if run.strategy.startswith(RELATED) and not store.exists():
         before = store.with_name(Run(HOSTS[run.host.related], "learn", run.seed).name)
         if before.is_dir():
             shutil.copytree(before, store)
@@ -376,6 +382,7 @@ def panels(known: Mapping[Key, DiscoveryCurve], answers: Mapping[str, Finished])
         curves = {
             label: [curve for (host, kind, _), curve in known.items() if host == name and kind == strategy]
             for strategy, label in STRATEGIES.items()
+            if not strategy.endswith(PROBED)  # until it probes, it is what it is without
         }
         drawn.append(Panel(HOSTS[name].title, curves, None if unperturbed is None else unperturbed - zero))
     return drawn

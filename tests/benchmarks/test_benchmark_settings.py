@@ -30,7 +30,10 @@ def test_every_strategy_is_run_as_what_it_says(benchmark: ModuleType) -> None:
         "learn-minima": "minima",
         "learn-uncertain": "uncertain",
         "learn-corrected": "corrected",
+        "learn-related-probed": "mixed",
     }
+    probed = {name for name in asks if ran[name].learn.curvature_calls}
+    assert probed == {"learn-related-probed"}
     assert {(ran[name].sampling.seed, ran[name].learn.tuning.seed) for name in asks} == {(3, 3)}
     assert {settings.reference.name for settings in ran.values()} == {benchmark.METHOD}
 
