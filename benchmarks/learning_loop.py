@@ -81,7 +81,7 @@ STRATEGIES = {
 }
 ASKS = ("minima", "uncertain", "corrected")
 RELATED, PROBED = "learn-related", "-probed"
-CURVATURE_CALLS = 12
+CURVATURE_CALLS = 20
 
 
 @dataclass(frozen=True)

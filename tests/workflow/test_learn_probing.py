@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from defectscout.core.defect import UNPERTURBED, Defect
+from defectscout.core.defect import UNPERTURBED, Defect, Minimum
 from defectscout.core.frames import Frame, Prediction, RelaxationState
 from defectscout.evaluation.trust import Ending, sentences
+from defectscout.relaxation.curvature import Curvature
 from defectscout.relaxation.fire import FireState
 from defectscout.relaxation.records import Checkpoint
 from defectscout.surrogates.base import SurrogateInfo
@@ -159,6 +161,45 @@ def test_around_a_minimum_it_ends_when_the_lowest_curvature_is_found(campaign: C
     assert told.lowest.value >= 0.6 - 1e-6
     assert 4 < told.calls < 25
     assert told.calls == len([item for item in record.rounds if item.probing])
+
+
+def known_of(defect: Defect, curvature: float, residual: float, force: float, before: float = math.inf) -> Probed:
+    direction = np.zeros((len(defect.atoms), 3))
+    direction[:4, 0] = 0.5
+    frame = Frame(defect.atoms, Prediction(0.0, force * direction), 0)
+    minimum = Minimum("Dimer", ("Dimer",), defect.atoms, 0.0)
+    return Probed(minimum, frame, (), 5, Curvature(curvature, residual, direction), before)
+
+
+@pytest.mark.parametrize(
+    ("curvature", "force", "fall"),
+    [
+        (-0.1, 0.0, 0.05 * 0.4**2),  # 0.2 Å of the atom that moves most are 0.4 of all four
+        (0.0, 0.02, 0.02 * 0.4),
+        (0.0, -0.02, 0.02 * 0.4),
+        (0.2, 0.02, 0.02**2 / 0.4),
+    ],
+)
+def test_how_far_it_is_down(defect: Defect, curvature: float, force: float, fall: float) -> None:
+    assert known_of(defect, curvature, 0.05, force).fall == pytest.approx(fall)
+
+
+def test_on_a_slope_it_leads_down_as_well(defect: Defect) -> None:
+    """Small forces end a relaxation where curvatures vanish, between a saddle point and a minimum."""
+    slope = known_of(defect, 0.0, 0.03, 0.02)
+    assert (slope.is_saddle, slope.is_settled, slope.leads_down) == (False, True, True)
+    assert not known_of(defect, 0.0, 0.03, 0.001).leads_down
+    assert not known_of(defect, 0.2, 0.03, 0.02).leads_down
+    # What is not found yet may come to be lower.
+    open_ = known_of(defect, 0.0, 0.08, 0.02)
+    assert (open_.is_settled, open_.leads_down) == (False, False)
+
+
+@pytest.mark.parametrize(("before", "settled"), [(math.inf, False), (2.3, False), (2.1, True)])
+def test_a_curvature_that_stands_is_found_however_noisy_forces_are(
+    defect: Defect, before: float, settled: bool
+) -> None:
+    assert known_of(defect, 2.0, 0.9, 0.0, before).is_settled == settled
 
 
 def test_no_more_is_spent_than_is_allowed(campaign: Campaign, defect: Defect) -> None:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import Frame
 from defectscout.relaxation.curvature import Curvature, displaced, lowest_curvature, next_probe, products_of
@@ -34,6 +36,10 @@ On the way to the negative one each lowered it by 20 to 40 %."""
 DESCENT: Final = 0.2
 """Å. How far off a saddle point a relaxation begins: forces there are still small, and a trust radius is as large."""
 
+LEAST_FALL: Final = 0.002
+"""eV. What forces and curvature have to promise within that. Between a saddle point and a minimum curvatures vanish,
+and small forces end a relaxation there, too: one in CdSe, off that ridge, 5 meV above the ground state."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probed:
@@ -57,15 +63,33 @@ class Probed:
 
     @property
     def is_saddle(self) -> bool:
-        """Whether there is a way down."""
+        """Whether its curvature is negative."""
         return self.calls > 0 and self.lowest is not None and self.lowest.value < NEGATIVE
 
     @property
     def is_settled(self) -> bool:
-        """Whether more force calls would find no lower curvature."""
+        """Whether more force calls would find no lower curvature that matters."""
         if not self.calls or self.lowest is None:
             return False
-        return self.lowest.residual < SETTLED or self.before - self.lowest.value < STANDING * self.lowest.value
+        found = self.lowest.residual < SETTLED and self.lowest.value - self.lowest.residual > NEGATIVE
+        return found or self.before - self.lowest.value < STANDING * self.lowest.value
+
+    @property
+    def leads_down(self) -> bool:
+        """Whether there is a way down."""
+        return (self.is_saddle or self.is_settled) and self.fall > LEAST_FALL
+
+    @property
+    def fall(self) -> float:
+        """By how much the energy falls along the direction of the lowest curvature within `DESCENT`, eV, by the force
+        and the curvature along it."""
+        if self.lowest is None:
+            return 0.0
+        force = abs(float(np.sum(self.lowest.direction * self.origin.prediction.forces)))
+        end = DESCENT / float(np.linalg.norm(self.lowest.direction, axis=1).max())
+        if self.lowest.value * end > force:
+            end = force / self.lowest.value
+        return force * end - self.lowest.value * end**2 / 2
 
 
 def probed(campaign: Campaign, defect: Defect, record: LearnRecord, answers: Answers) -> Probed | None:
@@ -118,10 +142,12 @@ def probe(
     if known is None:
         return None
     label, calls = known.minimum.representative, 2 * campaign.settings.learn.relaxation_calls
-    if known.is_saddle and known.lowest is not None:
+    if known.leads_down and known.lowest is not None:
         if descent(record, label) is not None:
             return None
-        reason = f"the reference's curvature there is {known.lowest.value:.2f} eV/Å² along one direction"
+        reason = f"the reference falls by {1000 * known.fall:.0f} meV along one direction"
+        if known.is_saddle:
+            reason = f"the reference's curvature there is {known.lowest.value:.2f} eV/Å² along one direction"
         return Question(label, displaced(known.origin, known.lowest.direction, DESCENT), Kind.DESCEND, calls, reason)
     if known.is_settled or known.calls >= allowed or _has_failed(campaign, defect, record, known.minimum):
         return None
