@@ -42,7 +42,7 @@ class Probed:
     Attributes:
         curvature: the lowest that was found, eV/Å².
         calls: force calls that were spent on it.
-        settled: whether more would find no lower one.
+        settled: whether more would find no lower one, and it is that of a minimum.
         saddle: whether it is negative, so that the ground state is a saddle point below which nothing was found.
     """
 

@@ -82,7 +82,7 @@ def _probed(campaign: Campaign, defect: Defect, record: LearnRecord, answers: An
     known = probed(campaign, defect, record, answers)
     if known is None or known.lowest is None or not known.calls:
         return None
-    return Probed(known.lowest.value, known.calls, known.is_settled, known.is_saddle)
+    return Probed(known.lowest.value, known.calls, known.is_settled and not known.is_flat, known.is_saddle)
 
 
 def predictions(campaign: Campaign, record: LearnRecord, tasks: Tasks) -> Iterator[Prediction]:

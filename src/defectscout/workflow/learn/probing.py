@@ -37,7 +37,10 @@ DESCENT: Final = 0.2
 """Å. How far off a saddle point a relaxation begins: forces there are still small, and a trust radius is as large."""
 
 LEAST_FALL: Final = 0.002
-"""eV. What forces and curvature have to promise within that. Between a saddle point and a minimum curvatures vanish,
+"""eV. What forces and curvature have to promise within that, or"""
+
+FLAT: Final = 0.03
+"""eV/Å². Below this it is no minimum, whatever they promise. Between a saddle point and a minimum curvatures vanish,
 and small forces end a relaxation there, too: one in CdSe, off that ridge, 5 meV above the ground state."""
 
 
@@ -77,7 +80,12 @@ class Probed:
     @property
     def leads_down(self) -> bool:
         """Whether there is a way down."""
-        return (self.is_saddle or self.is_settled) and self.fall > LEAST_FALL
+        return self.is_saddle or (self.is_settled and (self.is_flat or self.fall > LEAST_FALL))
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether its curvature is too low for a minimum."""
+        return self.lowest is not None and self.lowest.value < FLAT
 
     @property
     def fall(self) -> float:
