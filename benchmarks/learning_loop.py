@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 from discovery_curves import Key, curve_rows, read_curves
 from kept_searches import is_thinned, kept_search, unpack
-from result_tables import write
+from result_tables import bonds_text, write
 
 from defectscout import SearchSettings, search
 from defectscout.cli.progress import reporter
@@ -344,7 +344,7 @@ def row(item: Finished, judged: Discovery, cost: tuple[float, float]) -> dict[st
         "seed": run.seed,
         "surrogate": item.surrogate,
         "ground_state_eV": _number(judged.ground_state, 3),
-        "new_bonds": ", ".join(str(bond) for bond in outcome.minima[0].new_bonds) or "none",
+        "new_bonds": bonds_text(outcome.minima[0].new_bonds),
         "found": judged.found,
         "low_lying_recovered": f"{judged.recovered}/{len(judged.low_lying)}",
         "all_recovered": f"{recovered}/{len(judged.minima)}",
@@ -366,7 +366,7 @@ def minima_rows(item: Finished, judged: Discovery) -> Iterator[dict[str, Any]]:
             "strategy": item.run.strategy,
             "seed": item.run.seed,
             "relative_energy_eV": _number(minimum.relative_energy, 3),
-            "new_bonds": ", ".join(str(bond) for bond in minimum.reference.new_bonds) or "none",
+            "new_bonds": bonds_text(minimum.reference.new_bonds),
             "reached_by_starts": len(minimum.reference.members),
             "outcome": "missed" if minimum.found is None else "recovered",
             "nearest_fingerprint": f"{minimum.distance:.1e}",

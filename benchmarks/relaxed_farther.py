@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ase import Atoms
-from result_tables import write
+from result_tables import bonds_text, write
 
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import Frame
@@ -76,18 +75,13 @@ def row(search: str, defect: Defect, minimum: Minimum, lowest: float, settings: 
         "start": minimum.representative,
         "above_lowest_eV": f"{minimum.energy - lowest:.3f}",
         "largest_force_eV_A": f"{frames[0].prediction.fmax:.3f}",
-        "new_bonds": bonds(defect, minimum.atoms),
+        "new_bonds": bonds_text(new_bonds(defect, minimum.atoms)),
         "force_calls": end.n_evaluations,
         "state": end.state.value,
         "then_largest_force_eV_A": f"{final.prediction.fmax:.3f}",
         "fell_by_eV": f"{frames[0].prediction.energy - final.prediction.energy:.3f}",
-        "then_new_bonds": bonds(defect, final.atoms),
+        "then_new_bonds": bonds_text(new_bonds(defect, final.atoms)),
     }
-
-
-def bonds(defect: Defect, atoms: Atoms) -> str:
-    """Bonds that the host does not have, shortest first."""
-    return ", ".join(str(bond) for bond in new_bonds(defect, atoms)) or "none"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from defectscout.core.defect import Bond
+
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> None:
     """Write rows to a CSV file in place of those that agree with one of them in the columns `key`; others stay."""
@@ -21,3 +23,8 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> 
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(merged)
+
+
+def bonds_text(bonds: Sequence[Bond]) -> str:
+    """New bonds in one cell, shortest first."""
+    return ", ".join(str(bond) for bond in bonds) or "none"

@@ -69,11 +69,23 @@ def answered(
     force: float = 0.01,
 ) -> None:
     """A task with one frame, at rest by default."""
+    answered_with(campaign, defect, stage, label, frame(end, energy, force), state, reason)
+
+
+def answered_with(
+    campaign: Campaign,
+    defect: Defect,
+    stage: str,
+    label: str,
+    end: Frame,
+    state: RelaxationState = RelaxationState.CONVERGED,
+    reason: str = "",
+) -> None:
+    """A task with this frame, its only one; without any if it failed."""
     key = TaskKey(stage, defect.label, label)
-    campaign.record.add_tasks(stage, defect.label, [(label, end)])
+    campaign.record.add_tasks(stage, defect.label, [(label, end.atoms)])
     if state is not RelaxationState.FAILED:
-        zeros = np.zeros((len(end), 3))
-        checkpoint = Checkpoint(frame(end, energy, force), FireState(zeros, 0.1, 0.1, 0), energy)
-        campaign.record.write_steps([(key, checkpoint)], seconds=0.0)
+        optimiser = FireState(np.zeros((len(end.atoms), 3)), 0.1, 0.1, 0)
+        campaign.record.write_steps([(key, Checkpoint(end, optimiser, end.prediction.energy))], seconds=0.0)
     if state.is_finished:
         campaign.record.finish(key, state, reason, 1)

@@ -142,7 +142,7 @@ def displaced(origin: Frame, direction: FloatArray, step: float) -> Atoms:
     sense = -1.0 if float(np.sum(direction * origin.prediction.forces)) < 0 else 1.0
     atoms = origin.atoms.copy()
     atoms.calc = None
-    atoms.positions = origin.atoms.positions + sense * _scaled(direction, step)
+    atoms.positions = origin.atoms.positions + direction * (sense * step / np.linalg.norm(direction, axis=1).max())
     return atoms
 
 
@@ -154,10 +154,6 @@ def _outside(known: Products, step: FloatArray) -> FloatArray:
     for _ in range(2):  # once leaves rounding errors behind
         step = step - (known.directions @ step) @ known.directions
     return step
-
-
-def _scaled(direction: FloatArray, step: float) -> FloatArray:
-    return np.asarray(direction * (step / np.linalg.norm(direction, axis=1).max()))
 
 
 def _local(atoms: Atoms, site: FloatArray) -> FloatArray:

@@ -29,7 +29,7 @@ STAGE = "asking"
 
 def task_of(question: Question, number: int, unfinished: Mapping[str, object], *, of_check: bool) -> tuple[str, str]:
     """Stage and label of the task that answers a question."""
-    if question.kind in (Kind.POINT, Kind.PROBE):
+    if question.kind.is_one_call:
         return ASK, f"r{number:02d}/{question.label}"
     if question.kind is Kind.CONFIRM:
         return REFERENCE, f"{question.label}{CONFIRMED}"
@@ -120,9 +120,9 @@ def _known_before(one: Asked, tasks: Mapping[tuple[str, str], Task], settings: R
 
 
 def _stepper(settings: RelaxationSettings, one: Asked, surrogate: Callable[[Asked], Surrogate], charge: int) -> Stepper:
-    if one.kind in (Kind.POINT, Kind.PROBE):
+    if one.kind.is_one_call:
         return FireStepper(settings.model_copy(update={"max_steps": 0}))
-    if one.kind in (Kind.CONFIRM, Kind.DESCEND):
+    if one.kind.goes_on:
         return CorrectedStepper(for_confirmation(settings), AtCharge(surrogate(one), charge))
     if one.kind is Kind.CORRECTED:
         return CorrectedStepper(settings, AtCharge(surrogate(one), charge))

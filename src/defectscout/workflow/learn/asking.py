@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from defectscout.workflow.learn.answering import task_of
 from defectscout.workflow.learn.confirming import led_by
 from defectscout.workflow.learn.learner import Learner
-from defectscout.workflow.learn.questions import Kind, PredictedMinimum, Question, RoundView
+from defectscout.workflow.learn.questions import PredictedMinimum, Question, RoundView
 from defectscout.workflow.learn.rounds import Asked, LearnRecord, tasks_of
 from defectscout.workflow.learn.view import sampling_members
 
@@ -58,7 +58,7 @@ def asked_of(
 def _members(
     learner: Learner, record: LearnRecord, question: Question, minimum: PredictedMinimum | None
 ) -> tuple[str, ...]:
-    if question.kind in (Kind.CONFIRM, Kind.DESCEND, Kind.PROBE):
+    if question.kind.is_of_lowest:
         return led_by(record, question.label)
     return sampling_members(minimum.minimum.members, learner.starts) if minimum else (question.label,)
 

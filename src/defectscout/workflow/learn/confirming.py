@@ -58,7 +58,7 @@ def confirmation(
     tasks = {task.key.label: task for task in tasks_of(campaign, defect.label, (REFERENCE, CHECK))}
     calls = 2 * campaign.settings.learn.relaxation_calls
     last = {one.task: one for item in record.rounds for one in item.asked}
-    before = {task: one for task, one in last.items() if one.kind in (Kind.CONFIRM, Kind.DESCEND)}
+    before = {task: one for task, one in last.items() if one.kind.goes_on}
     for task, one in before.items():
         if not tasks[task].state.is_finished:
             return Question(one.label, tasks[task].start, one.kind, calls, "it has not come to its end")

@@ -79,6 +79,8 @@ def judged(campaign: Campaign, defect: Defect) -> Trust | None:
 
 
 def _probed(campaign: Campaign, defect: Defect, record: LearnRecord, answers: Answers) -> Probed | None:
+    if not any(item.probing for item in record.rounds):
+        return None  # as most loops, whose frames need not be read for it
     known = probed(campaign, defect, record, answers)
     if known is None or known.lowest is None or not known.calls:
         return None

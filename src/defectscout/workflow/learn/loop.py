@@ -312,17 +312,16 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
     surrogate = load_learned(learner.campaign, item.model or record.started_from)
 
     def stop(one: Asked) -> StopAt | None:
-        if one.kind in (Kind.POINT, Kind.PROBE):
+        if one.kind.is_one_call:
             return None
         frames = campaign.record.frames(TaskKey(one.stage, defect.label, one.task))
         before = frames[max(0, one.calls_before - 1) : -1]  # of this round, where an interruption came in between
         highest = highest_that_matters(one, lowest, window)
-        goes_on = one.kind in (Kind.CONFIRM, Kind.DESCEND)
-        others = [minimum for minimum in known if not goes_on or one.label not in minimum.members]
+        others = [minimum for minimum in known if not one.kind.goes_on or one.label not in minimum.members]
         merged = MergedByPrediction(surrogate, defect, others, highest, campaign.settings.scouting, minima, before)
         height = rule_of_height(item, one, lowest, window, before)
         rules: list[StopAt] = [merged] if height is None else [merged, height]
-        if goes_on:
+        if one.kind.goes_on:
             rules += [paused_where_left(lowest), over_where_unfounded(lowest, before)]
         elif item.of_check:
             foresight = Foresight(surrogate, defect.charge, campaign.settings.scouting)
@@ -338,7 +337,7 @@ def _answer(learner: Learner, record: LearnRecord, item: Round) -> None:
         return first_of(*rules)
 
     def proposes(one: Asked) -> Surrogate:
-        unlearned = one.label == UNPERTURBED and one.kind not in (Kind.CONFIRM, Kind.DESCEND)
+        unlearned = one.label == UNPERTURBED and not one.kind.goes_on
         return untouched_surrogate(learner, record.started_from) if unlearned else surrogate
 
     answer_round(campaign, defect, item, proposes, stop, learner.progress)

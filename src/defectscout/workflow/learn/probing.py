@@ -10,12 +10,12 @@ import numpy as np
 
 from defectscout.core.defect import Defect, Minimum
 from defectscout.core.frames import Frame
-from defectscout.relaxation.curvature import Curvature, displaced, lowest_curvature, next_probe, products_of
+from defectscout.relaxation.curvature import Curvature, Products, displaced, lowest_curvature, next_probe, products_of
 from defectscout.surrogates.base import Surrogate
 from defectscout.surrogates.charge import AtCharge
 from defectscout.workflow.campaign import Campaign
 from defectscout.workflow.learn.questions import Kind, Question
-from defectscout.workflow.learn.rounds import Asked, LearnRecord, frames_of, tasks_of
+from defectscout.workflow.learn.rounds import LearnRecord, frames_of, tasks_of
 from defectscout.workflow.learn.view import Answers
 from defectscout.workflow.record import ASK, CHECK, REFERENCE, TaskKey
 
@@ -45,13 +45,13 @@ and small forces end a relaxation there, too: one in CdSe, off that ridge, 5 meV
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Probed:
+class Neighbourhood:
     """What is known of the curvature around a minimum.
 
     Attributes:
         minimum: the minimum.
         origin: the frame that it is.
-        frames: what the reference has said of the defect.
+        hessian: what the reference has said of it there.
         calls: force calls that were spent on its curvature.
         lowest: its lowest curvature so far; None if nothing is known.
         before: the lowest curvature before the last of those calls, eV/Å²; infinite where that is not known.
@@ -59,7 +59,7 @@ class Probed:
 
     minimum: Minimum
     origin: Frame
-    frames: tuple[Frame, ...]
+    hessian: Products
     calls: int
     lowest: Curvature | None
     before: float
@@ -100,7 +100,7 @@ class Probed:
         return force * end - self.lowest.value * end**2 / 2
 
 
-def probed(campaign: Campaign, defect: Defect, record: LearnRecord, answers: Answers) -> Probed | None:
+def probed(campaign: Campaign, defect: Defect, record: LearnRecord, answers: Answers) -> Neighbourhood | None:
     """What is known of the lowest minimum; None if there is none.
 
     Args:
@@ -116,13 +116,16 @@ def probed(campaign: Campaign, defect: Defect, record: LearnRecord, answers: Ans
     origin = next(task for task in tasks if task.key.label == minimum.representative).as_relaxation().final
     if origin is None:
         return None
-    probes = [task for task in tasks_of(campaign, defect.label, (ASK,)) if task.key.label in _probes(record, minimum)]
+    asked = _probes(record, minimum)
+    probes = [task for task in tasks_of(campaign, defect.label, (ASK,)) if task.key.label in asked]
     relaxing, beside = ([frame for _, frame in frames_of(campaign, some)] for some in (tasks, probes))
-    frames, calls = (*relaxing, *beside), sum(task.evaluations for task in probes)
-    but_last = products_of(origin, [*relaxing, *beside[:-LAST_PROBES]])
-    earlier = lowest_curvature(but_last) if calls > LAST_PROBES else None
-    before = math.inf if earlier is None else earlier.value
-    return Probed(minimum, origin, frames, calls, lowest_curvature(products_of(origin, frames)), before)
+    calls = sum(task.evaluations for task in probes)
+    before = math.inf
+    if calls > LAST_PROBES:
+        earlier = lowest_curvature(products_of(origin, [*relaxing, *beside[:-LAST_PROBES]]))
+        before = math.inf if earlier is None else earlier.value
+    hessian = products_of(origin, [*relaxing, *beside])
+    return Neighbourhood(minimum, origin, hessian, calls, lowest_curvature(hessian), before)
 
 
 def _probes(record: LearnRecord, minimum: Minimum) -> set[str]:
@@ -151,7 +154,7 @@ def probe(
         return None
     label, calls = known.minimum.representative, 2 * campaign.settings.learn.relaxation_calls
     if known.leads_down and known.lowest is not None:
-        if descent(record, label) is not None:
+        if _has_descended(record, label):
             return None
         reason = f"the reference falls by {1000 * known.fall:.0f} meV along one direction"
         if known.is_saddle:
@@ -161,7 +164,7 @@ def probe(
         return None
     structure = next_probe(
         known.origin,
-        products_of(known.origin, known.frames),
+        known.hessian,
         AtCharge(surrogate, defect.charge),
         defect.site,
         number=known.calls,
@@ -169,10 +172,10 @@ def probe(
     return Question(label, structure, Kind.PROBE, 1, f"force call {known.calls + 1} on the curvature beside it")
 
 
-def descent(record: LearnRecord, label: str) -> Asked | None:
-    """What led off a saddle point."""
+def _has_descended(record: LearnRecord, label: str) -> bool:
+    """Whether a relaxation has been led off there."""
     asked = (one for item in record.rounds for one in item.asked)
-    return next((one for one in asked if one.kind is Kind.DESCEND and one.label == label), None)
+    return any(one.kind is Kind.DESCEND and one.label == label for one in asked)
 
 
 def _has_failed(campaign: Campaign, defect: Defect, record: LearnRecord, minimum: Minimum) -> bool:

@@ -34,6 +34,21 @@ class Kind(StrEnum):
     PROBE = "probe"  # one force call beside the lowest minimum, for its curvature
     DESCEND = "descend"  # a corrected relaxation off a saddle point
 
+    @property
+    def is_one_call(self) -> bool:
+        """Whether it takes a single force call."""
+        return self in (Kind.POINT, Kind.PROBE)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is a relaxation from where another came to rest."""
+        return self in (Kind.CONFIRM, Kind.DESCEND)
+
+    @property
+    def is_of_lowest(self) -> bool:
+        """Whether it is about the lowest minimum, before a check."""
+        return self.goes_on or self is Kind.PROBE
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:

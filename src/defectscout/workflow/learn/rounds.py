@@ -104,12 +104,12 @@ class Round:
     @property
     def checking(self) -> tuple[Asked, ...]:
         """Questions of a check, without what comes before them: a confirmation, or a probe of the lowest minimum."""
-        return tuple(one for one in self.asked if one.kind not in (Kind.CONFIRM, Kind.DESCEND, Kind.PROBE))
+        return tuple(one for one in self.asked if not one.kind.is_of_lowest)
 
     @property
     def confirming(self) -> Asked | None:
         """The confirmation of the lowest minimum before a check, or what leads off it if it is a saddle point."""
-        return next((one for one in self.asked if one.kind in (Kind.CONFIRM, Kind.DESCEND)), None)
+        return next((one for one in self.asked if one.kind.goes_on), None)
 
     @property
     def probing(self) -> Asked | None:

@@ -53,7 +53,7 @@ def not_relaxed(learner: Learner, flagged: Sequence[tuple[str, str]]) -> None:
 
 def round_answered(learner: Learner, item: Round, after: Answers) -> None:
     """What the answers have brought."""
-    if after.lowest is None:
+    if after.lowest is None or (item.of_check and not item.asked):
         return
     if item.lowest_before is None:
         text = f"lowest energy so far {after.lowest:.3f} eV"
